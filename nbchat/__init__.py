@@ -1,0 +1,54 @@
+"""nbchat: chat that lives inside notebooks.
+
+    import nbchat
+    server = nbchat.serve()      # in one notebook: start a chat
+    nbchat.join()                # in any other on this machine: a panel to talk in
+
+The names below are all there is to promise; everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbchat.core.errors import ChatError as ChatError
+    from nbchat.core.limits import Limits as Limits
+    from nbchat.net.client import Client as Client
+    from nbchat.net.client import connect as connect
+    from nbchat.net.serve import serve as serve
+    from nbchat.net.server import Server as Server
+    from nbchat.ui.panel import ChatPanel as ChatPanel
+    from nbchat.ui.panel import join as join
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "serve": "nbchat.net.serve",
+    "Server": "nbchat.net.server",
+    "connect": "nbchat.net.client",
+    "Client": "nbchat.net.client",
+    "join": "nbchat.ui.panel",
+    "ChatPanel": "nbchat.ui.panel",
+    "Limits": "nbchat.core.limits",
+    "ChatError": "nbchat.core.errors",
+    "errors": "nbchat.core",
+}
+
+__all__ = ["ChatError", "ChatPanel", "Client", "Limits", "Server", "connect", "errors", "join", "serve"]
+
+
+def __getattr__(name: str) -> Any:
+    if (home := _HOMES.get(name)) is None:
+        raise AttributeError(f"module 'nbchat' has no attribute {name!r}")
+    if name == "errors":
+        value: Any = import_module("nbchat.core.errors")
+    else:
+        value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

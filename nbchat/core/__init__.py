@@ -1,0 +1,1 @@
+"""The chat itself: no socket, thread, clock, file, database or Jupyter in here."""

@@ -1,0 +1,219 @@
+"""Every line that may travel, as a typed struct.
+
+A request goes from client to server and is a command; an event goes from server to client and is a
+fact. The two unions at the end are all there is. docs/wire.md says the same for other languages.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from nbchat.core.limits import SAFE_INTEGER
+
+Seq = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
+Id = Annotated[str, Meta(pattern=r"\A[ -~]{1,64}\Z")]
+Nonce = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+Proof = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Short = Annotated[str, Meta(max_length=200)]
+
+VERSION = 1
+
+
+class Frame(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
+    """One line, decoded."""
+
+
+# ── requests ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Hello(Frame, frozen=True, tag="hello"):
+    """The first line: which key will be used, and a nonce for the server's proof."""
+
+    v: int
+    key: Short
+    nonce: Nonce
+
+
+class Join(Frame, frozen=True, tag="join", kw_only=True):
+    """Become a member. ``session``, ``after`` and ``log_id`` resume where a connection broke off."""
+
+    name: Short
+    room: Short = "lobby"
+    proof: Proof
+    session: Nonce | None = None
+    after: Seq | None = None
+    log_id: Short | None = None
+    exact: bool = True
+    """False: a taken name may be given a suffix instead of being refused."""
+
+
+class Say(Frame, frozen=True, tag="say"):
+    """A message; ``id`` is the sender's own mark, by which a repetition is recognised."""
+
+    id: Id
+    text: str
+    auto: bool = False
+    """True: a program's answer, which other programs do not answer."""
+
+
+class Page(Frame, frozen=True, tag="page"):
+    """Ask for the messages before ``before`` (the newest without it)."""
+
+    before: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)] = 50
+
+
+class Typing(Frame, frozen=True, tag="typing"):
+    """Somebody is typing here. The client says it at most every few seconds."""
+
+
+class Ping(Frame, frozen=True, tag="ping"):
+    """A sign of life."""
+
+
+class Bye(Frame, frozen=True, tag="bye"):
+    """Leave at once, without the time to come back."""
+
+
+# ── events ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class MemberInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A member as the others see it."""
+
+    name: str
+    role: str = "member"
+    plain: bool = False
+    """True: a first-generation client, which could not prove who it is."""
+
+
+class Challenge(Frame, frozen=True, tag="challenge"):
+    """The server's nonce, and its proof that it knows the key's secret."""
+
+    v: int
+    nonce: Nonce
+    proof: Proof
+
+
+class Welcomed(Frame, frozen=True, tag="welcome"):
+    """The member is in; everything after ``head`` follows live. Sent again, it replaces the member list."""
+
+    session: str
+    name: str
+    role: str
+    room: str
+    log_id: str
+    head: Seq
+    members: list[MemberInfo]
+    limits: dict[str, Any]
+
+
+class Said(Frame, frozen=True, tag="said"):
+    """A message, in the log: ``seq`` its place, ``at`` milliseconds since 1970, ``by`` set by the server."""
+
+    seq: Seq
+    at: int
+    id: str
+    by: str
+    text: str
+    auto: bool = False
+
+
+class Joined(Frame, frozen=True, tag="joined"):
+    member: MemberInfo
+
+
+class Left(Frame, frozen=True, tag="left"):
+    name: str
+
+
+class TypingShown(Frame, frozen=True, tag="typing"):
+    """Somebody is typing."""
+
+    name: str
+
+
+class Stored(Frame, frozen=True, tag="stored"):
+    """The answer to a ``say`` that was in the log already."""
+
+    id: str
+    seq: Seq
+
+
+class Paged(Frame, frozen=True, tag="paged"):
+    """A page of the log, oldest first; ``more`` when there are older ones."""
+
+    events: list[msgspec.Raw]
+    more: bool
+
+
+class Trimmed(Frame, frozen=True, tag="trimmed"):
+    """The log now begins after ``head``."""
+
+    head: Seq
+
+
+class Refused(Frame, frozen=True, tag="refused"):
+    """No, and why: ``code`` for programs, ``text`` for people. Only ``fatal`` ends the connection."""
+
+    code: str
+    text: str
+    fatal: bool
+    id: str | None = None
+    suggestion: str | None = None
+
+
+class Closing(Frame, frozen=True, tag="closing"):
+    """The server ends this connection; ``back_in`` seconds later it may be worth trying again."""
+
+    reason: str
+    back_in: float | None = None
+    final: bool = False
+    """True: trying again by itself would be wrong (another connection took this session over)."""
+
+
+class Slow(Frame, frozen=True, tag="slow"):
+    """Too many requests: reading from this member pauses for so many seconds. Nothing is lost."""
+
+    seconds: float = msgspec.field(name="for")
+
+
+class Pong(Frame, frozen=True, tag="pong"):
+    """The answer to a ping."""
+
+
+class Unknown(Struct, frozen=True):
+    """An event of a kind this program does not know; it keeps its place in the order."""
+
+    seq: int | None
+    raw: bytes
+
+
+Request = Hello | Join | Say | Page | Typing | Ping | Bye
+Event = (
+    Challenge
+    | Welcomed
+    | Said
+    | Joined
+    | Left
+    | TypingShown
+    | Stored
+    | Paged
+    | Trimmed
+    | Refused
+    | Closing
+    | Slow
+    | Pong
+)
+
+
+class Body(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="said"):
+    """A message as the store keeps it: a ``said`` without the place and time that the store gives."""
+
+    id: str
+    by: str
+    text: str
+    auto: bool = False

@@ -1,0 +1,359 @@
+"""Rooms and members: a request in, effects out.
+
+The hub knows no socket, no thread and no clock. Whoever holds it (the server's loop thread, a test)
+calls it with what happened and then carries out the effects it returns, in exactly the order given:
+that one habit is what makes "no gap, no double" true, because a room's events and a newcomer's
+admission pass through the same list.
+
+A connection is any hashable thing that the caller uses for one; the hub only hands it back. A member
+is known by its session, a secret word that lets it come back after its connection broke: it stays a
+member for ``limits.grace`` seconds, and the others notice nothing if it returns in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+
+from nbchat.core import names, texts, wire
+from nbchat.core.errors import BadName, BadText, ProtocolError
+from nbchat.core.frames import (
+    Body,
+    Bye,
+    Closing,
+    Frame,
+    Hello,
+    Join,
+    Joined,
+    Left,
+    MemberInfo,
+    Page,
+    Ping,
+    Pong,
+    Refused,
+    Request,
+    Say,
+    Typing,
+    TypingShown,
+    Welcomed,
+)
+from nbchat.core.limits import Limits
+
+Connection = Hashable
+
+
+# ── effects ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send one frame to one connection."""
+
+    conn: Connection
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Send one frame to every member of a room, in order with its messages; it is not kept.
+
+    ``session`` is the member it is about.
+    """
+
+    room: str
+    frame: Joined | Left | TypingShown
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """Let a connection read its room from here on: first what it missed after ``after`` (the newest
+    messages where that is None), then all that comes."""
+
+    conn: Connection
+    room: str
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Give a message to the store. What becomes of it is told to ``conn`` by the store's answer."""
+
+    conn: Connection
+    room: str
+    session: str
+    id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Answer a connection with a page of its room's history."""
+
+    conn: Connection
+    room: str
+    before: int | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """End a connection, after what it was told."""
+
+    conn: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Nobody is in the room any more: what was held in memory for it can go."""
+
+    room: str
+
+
+Effect = Tell | Announce | Admit | Append | Fetch | Drop | Shut
+
+
+# ── state ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Member:
+    session: str
+    name: str
+    role: str
+    room: Room
+    plain: bool
+    conn: Connection | None
+    gone_at: float = 0.0
+
+    @property
+    def info(self) -> MemberInfo:
+        return MemberInfo(name=self.name, role=self.role, plain=self.plain)
+
+
+@dataclass(slots=True)
+class Room:
+    key: str
+    """The skeleton of its name: what effects and the store call it."""
+    name: str
+    members: dict[str, Member] = field(default_factory=dict)
+    """By the skeleton of their names."""
+
+
+class Hub:
+    """All rooms together. Not thread-safe: one owner.
+
+    ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it).
+    """
+
+    def __init__(self, limits: Limits, log_id: str, new_session: Callable[[], str]) -> None:
+        self._limits = limits
+        self._log_id = log_id
+        self._new_session = new_session
+        self._rooms: dict[str, Room] = {}
+        self._by_conn: dict[Connection, Member] = {}
+        self._by_session: dict[str, Member] = {}
+        self._gone: dict[str, Member] = {}
+        """Members without a connection, the one gone longest first."""
+
+    # ── coming ──
+
+    def join(self, conn: Connection, request: Join, role: str = "member") -> list[Effect]:
+        """A connection that has proved its key (which gave it ``role``) wants to be a member."""
+        room_name = names.check(request.room, "room name")
+        name = names.check_member(request.name)
+        if back := self._resume(conn, request, room_name, role):
+            return back
+        room = self._open(room_name)
+        if room is None:
+            return self._no(conn, "too_many_rooms", "This server has no place for another room.")
+        if len(room.members) >= self._limits.members:
+            return self._no(conn, "room_full", "This room is full.")
+        suggestion = names.free(name, room.members)
+        if suggestion != name and request.exact:
+            self._tidy(room)
+            return self._no(
+                conn,
+                "name_in_use",
+                f"The name {name!r} is taken in this room. {suggestion!r} is free.",
+                suggestion,
+            )
+        # A session from before the server's restart is taken as it is: it is what makes a message
+        # sent again recognisable.
+        session = request.session
+        if session is None or session in self._by_session:
+            session = self._new_session()
+        after = request.after if request.log_id in (None, self._log_id) else None
+        return [
+            *self._enter(conn, session, suggestion, role, room, plain=False),
+            Admit(conn, room.key, after),
+        ]
+
+    def join_plain(self, conn: Connection, name: str, room: str = "lobby") -> tuple[str, list[Effect]]:
+        """A first-generation client gave its name; returns the one it got, and the effects.
+
+        Raises :class:`BadName` for a name that cannot be one.
+        """
+        name = names.check_member(name)
+        opened = self._open(room)
+        if opened is None or len(opened.members) >= self._limits.members:
+            raise BadName("This room is full.")
+        name = names.free(name, opened.members)
+        return name, self._enter(conn, self._new_session(), name, "member", opened, plain=True)
+
+    def welcome(self, conn: Connection, head: int) -> Welcomed | None:
+        """What an admitted connection is greeted with, true at this moment; None if it left."""
+        member = self._by_conn.get(conn)
+        if member is None:
+            return None
+        limits = self._limits
+        return Welcomed(
+            session=member.session,
+            name=member.name,
+            role=member.role,
+            room=member.room.name,
+            log_id=self._log_id,
+            head=head,
+            members=[other.info for other in member.room.members.values()],
+            limits={"text": limits.text, "line": limits.line, "page": limits.page, "ping": limits.ping},
+        )
+
+    def _resume(self, conn: Connection, request: Join, room: str, role: str) -> list[Effect]:
+        member = self._by_session.get(request.session) if request.session else None
+        if member is None or member.room.key != names.skeleton(room):
+            return []
+        effects: list[Effect] = []
+        if member.conn is not None:
+            del self._by_conn[member.conn]
+            effects += [
+                Tell(
+                    member.conn, Closing(reason="This session goes on over another connection.", final=True)
+                ),
+                Drop(member.conn),
+            ]
+        self._gone.pop(member.session, None)
+        member.conn, member.role = conn, role
+        self._by_conn[conn] = member
+        after = request.after if request.log_id in (None, self._log_id) else None
+        return [*effects, Admit(conn, member.room.key, after)]
+
+    def _enter(
+        self, conn: Connection, session: str, name: str, role: str, room: Room, *, plain: bool
+    ) -> list[Effect]:
+        member = Member(session, name, role, room, plain, conn)
+        room.members[names.skeleton(name)] = member
+        self._by_conn[conn] = self._by_session[session] = member
+        return [Announce(room.key, Joined(member=member.info), session)]
+
+    def _open(self, name: str) -> Room | None:
+        key = names.skeleton(name)
+        if key not in self._rooms:
+            if len(self._rooms) >= self._limits.rooms:
+                return None
+            self._rooms[key] = Room(key, name)
+        return self._rooms[key]
+
+    # ── being there ──
+
+    def handle(self, conn: Connection, request: Request) -> list[Effect]:
+        """A member's request."""
+        member = self._by_conn[conn]
+        match request:
+            case Say():
+                return self._say(member, conn, request)
+            case Page():
+                limit = min(request.limit, self._limits.page)
+                return [Fetch(conn, member.room.key, request.before, limit)]
+            case Typing():
+                return [Announce(member.room.key, TypingShown(name=member.name), member.session)]
+            case Ping():
+                return [Tell(conn, Pong())]
+            case Bye():
+                return [*self._leave(member), Drop(conn)]
+            case Hello() | Join():
+                return [
+                    self._refuse(conn, ProtocolError("already_joined", "This connection has joined already."))
+                ]
+
+    def refuse(self, conn: Connection, error: ProtocolError) -> list[Effect]:
+        """A member's line was no request."""
+        effects: list[Effect] = [self._refuse(conn, error)]
+        if error.fatal:
+            effects += [*self.lost_for_good(conn), Drop(conn)]
+        return effects
+
+    def _say(self, member: Member, conn: Connection, request: Say) -> list[Effect]:
+        try:
+            text = texts.check(request.text, self._limits.text)
+        except BadText as error:
+            return [self._refuse(conn, ProtocolError(error.code, str(error), id=request.id))]
+        body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
+        return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
+
+    # ── going ──
+
+    def lost(self, conn: Connection, now: float) -> list[Effect]:
+        """A connection broke. Its member may come back until :meth:`expire` says it has left."""
+        member = self._by_conn.get(conn)
+        if member is None:
+            return []
+        if member.plain:
+            return self._leave(member)
+        del self._by_conn[conn]
+        member.conn, member.gone_at = None, now
+        self._gone[member.session] = member
+        return []
+
+    def lost_for_good(self, conn: Connection) -> list[Effect]:
+        """A connection's member leaves at once."""
+        member = self._by_conn.get(conn)
+        return self._leave(member) if member else []
+
+    def expire(self, now: float) -> list[Effect]:
+        """Say of those who did not come back that they left. To be called about once a second."""
+        effects: list[Effect] = []
+        for member in list(self._gone.values()):
+            if now - member.gone_at < self._limits.grace:
+                break
+            effects += self._leave(member)
+        return effects
+
+    def _leave(self, member: Member) -> list[Effect]:
+        room = member.room
+        del room.members[names.skeleton(member.name)]
+        del self._by_session[member.session]
+        self._gone.pop(member.session, None)
+        if member.conn is not None:
+            del self._by_conn[member.conn]
+        effects: list[Effect] = [Announce(room.key, Left(name=member.name), member.session)]
+        if self._tidy(room):
+            effects.append(Shut(room.key))
+        return effects
+
+    def _tidy(self, room: Room) -> bool:
+        if room.members:
+            return False
+        return self._rooms.pop(room.key, None) is not None
+
+    # ── to be asked ──
+
+    def members(self, room: str | None = None) -> list[MemberInfo]:
+        """The members of one room or of all, in the order in which they came."""
+        if room is not None:
+            found = self._rooms.get(names.skeleton(room))
+            return [member.info for member in found.members.values()] if found else []
+        return [member.info for each in self._rooms.values() for member in each.members.values()]
+
+    def session_of(self, conn: Connection) -> str | None:
+        member = self._by_conn.get(conn)
+        return member.session if member else None
+
+    # ── words ──
+
+    @staticmethod
+    def _refuse(conn: Connection, error: ProtocolError) -> Tell:
+        return Tell(conn, Refused(code=error.code, text=str(error), fatal=error.fatal, id=error.id))
+
+    @staticmethod
+    def _no(conn: Connection, code: str, text: str, suggestion: str | None = None) -> list[Effect]:
+        return [Tell(conn, Refused(code=code, text=text, fatal=True, suggestion=suggestion)), Drop(conn)]

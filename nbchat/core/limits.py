@@ -1,0 +1,86 @@
+"""Every number that bounds something, with its unit and its why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from nbchat.core.errors import UsageError
+
+KiB = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of one server, for ``serve(limits=nbchat.Limits(text=4096))``.
+
+    All sizes are bytes of UTF-8, all times seconds.
+    """
+
+    line: int = 64 * KiB
+    """One line on the wire: a text of 16 KiB, every character escaped, and room to spare."""
+    first_line: int = 4 * KiB
+    """The same before a connection has named itself: a stranger may not fill memory."""
+    text: int = 16 * KiB
+    """One message: several pages of code; more belongs into a file."""
+    hello: float = 10.0
+    """To say hello or a name: a slow kernel needs one second, a stranger no more than ten."""
+    greeting: float = 0.25
+    """Silence after which a connection is greeted as a first-generation client: it waits for that."""
+    ping: float = 20.0
+    """Between signs of life from a client: under the minute after which home routers forget."""
+    dead: float = 50.0
+    """Without a byte before a peer counts as gone: two lost pings and some patience."""
+    grace: float = 15.0
+    """For a dropped member to come back before the others are told: a Wi-Fi change, a page reload."""
+    rate: float = 10.0
+    """Requests a second per member in the long run: nobody types faster; scripts are slowed, not cut."""
+    burst: int = 40
+    """Requests at once before the rate counts: a pasted list, a script's first lines."""
+    connections: int = 512
+    """At one time: a class of 300 with a second page open here and there."""
+    unnamed: int = 64
+    """Connections that have not named themselves; beyond it the oldest silent one gives way."""
+    page: int = 500
+    """Messages in one page of history."""
+    backlog: int = 50
+    """Messages a newcomer is shown unasked: a screen or two."""
+    rooms: int = 1000
+    """Rooms open at one time."""
+    members: int = 512
+    """Members in one room."""
+    ring: int = 1024 * KiB
+    """A room's recent bytes in memory: a slow reader may be that far behind before the store feeds it."""
+    write: int = 256 * KiB
+    """The most that one catching-up write hands to the kernel: what a stalled peer costs at most."""
+    send_buffer: int = 128 * KiB
+    """SO_SNDBUF: without it the kernel keeps up to 4 MB for each stalled peer."""
+    plain_write: int = 1024
+    """One write to a first-generation client, which reads that many bytes at a time."""
+    plain_pace: float = 0.02
+    """Between two such writes, so that it reads them one by one."""
+    flush: float = 2.0
+    """For the last bytes to leave when a server stops."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+                raise UsageError(f"Limits({field.name}={value!r}): a limit is a number above 0.")
+        if self.line < self.text:
+            raise UsageError(
+                f"Limits(line={self.line}, text={self.text}): a line must have room for a text, "
+                "so line has to be the larger number."
+            )
+
+
+UNDER_WAY = 32
+"""Messages of one client that are sent but not confirmed: enough to fill the wire, few to send again."""
+
+KEPT = 5000
+"""Rows of a transcript that a client keeps in memory (about 1 MB); older ones are in the history."""
+
+DEPTH = 16
+"""Nesting of JSON in one line; nothing of ours goes beyond 4."""
+
+SAFE_INTEGER = 2**53
+"""Integers that every JSON reader can hold exactly."""

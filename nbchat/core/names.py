@@ -1,0 +1,92 @@
+"""Which names are allowed, and when two names are the same name."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Container
+
+from nbchat.core.errors import BadName
+
+LONGEST = 32
+RESERVED = ("system", "server", "you", "everyone")
+_MARKS = frozenset(" _-.'")
+RULE = f"a name is 1 to {LONGEST} letters, digits, spaces or _ - . '"
+
+
+def check(name: str, what: str = "name") -> str:
+    """The name in its one spelling (NFC), or :class:`BadName` with the reason.
+
+    The same rule holds for members, rooms and chats; ``what`` is the word for the error's text.
+    """
+    if len(name) > 4 * LONGEST:  # before normalising, which costs more than it should on long input
+        raise BadName(f"This {what} is {len(name)} characters long: {RULE}.")
+    name = unicodedata.normalize("NFC", name)
+    if not name:
+        raise BadName(f"This {what} is empty: {RULE}.")
+    if len(name) > LONGEST:
+        raise BadName(f"This {what} is {len(name)} characters long: {RULE}.")
+    for char in name:
+        if not _allowed(char):
+            raise BadName(f"The {what} {name!a} has the character U+{ord(char):04X} in it: {RULE}.")
+    if name != name.strip() or "  " in name:
+        raise BadName(f"The {what} {name!r} has spaces that cannot be seen: {RULE}.")
+    if not any(char.isalnum() for char in name):
+        raise BadName(f"The {what} {name!r} has no letter or digit in it: {RULE}.")
+    if unicodedata.category(name[0])[0] == "M":
+        raise BadName(f"The {what} {name!a} begins with an accent that has no letter: {RULE}.")
+    return name
+
+
+def check_member(name: str) -> str:
+    """Like :func:`check`, and not one of the names that the chat itself uses."""
+    name = check(name)
+    if skeleton(name) in RESERVED:
+        raise BadName(f"{name!r} is a name that the chat itself uses; choose another one.")
+    return name
+
+
+def skeleton(name: str) -> str:
+    """What is left of a name when looks do not count: equal skeletons are the same name."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return unicodedata.normalize("NFKC", folded)
+
+
+def free(name: str, taken: Container[str]) -> str:
+    """The name itself, or the first of name2, name3, … whose skeleton is not in ``taken``."""
+    candidate, number = name, 2
+    while skeleton(candidate) in taken or skeleton(candidate) in RESERVED:
+        suffix = str(number)
+        candidate = name[: LONGEST - len(suffix)].rstrip() + suffix
+        number += 1
+    return candidate
+
+
+def fit(raw: str, default: str = "guest") -> str:
+    """Anything (a login name, say) made fit to be a name."""
+    text = unicodedata.normalize("NFC", raw.split("@")[0][: 4 * LONGEST])
+    text = "".join(char if _allowed(char) else "-" for char in text)[:LONGEST].strip(" -.")
+    try:
+        return check_member(text)
+    except BadName:
+        return default
+
+
+def _allowed(char: str) -> bool:
+    if char in _MARKS:
+        return True
+    category = unicodedata.category(char)
+    if category[0] == "L":
+        # Fillers that are letters by category and nothing to the eye.
+        return char not in "\u115f\u1160\u3164\uffa0"
+    # No variation selectors or joiners: they are marks that cannot be seen.
+    return category in ("Mn", "Mc", "Nd") and not _invisible_mark(char)
+
+
+def _invisible_mark(char: str) -> bool:
+    code = ord(char)
+    return (
+        0xFE00 <= code <= 0xFE0F
+        or 0xE0100 <= code <= 0xE01EF
+        or code in (0x034F, 0x17B4, 0x17B5)
+        or (0x180B <= code <= 0x180F)
+    )

@@ -1,0 +1,153 @@
+"""What a face shows: events in, rows out. Panel, terminal and magics share it.
+
+A row has a running number ``n`` of this transcript's own (1, 2, 3 …, no gap), so that a face keeps one
+integer, the last row it has shown, and asks for the rows after it. Rows are facts; how they look is the
+face's business.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Literal
+
+from msgspec import Struct
+
+from nbchat.core.frames import Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core.limits import KEPT
+
+
+class Message(Struct, frozen=True):
+    """One message: ``seq`` its number in the room, ``by`` its author, ``ms`` its time in milliseconds
+    since 1970 by the server's clock, ``id`` the sender's own mark, ``auto`` true if a program said it."""
+
+    seq: int
+    by: str
+    text: str
+    ms: int = 0
+    id: str = ""
+    auto: bool = False
+
+    @property
+    def at(self) -> datetime:
+        """The time, in this machine's time zone."""
+        return datetime.fromtimestamp(self.ms / 1000, UTC).astimezone()
+
+    def __str__(self) -> str:
+        return f"{self.by}: {self.text}"
+
+
+class Member(str):
+    """A member's name, which also knows ``.role`` (host or member) and ``.plain`` (true for a
+    first-generation client, which could not prove who it is)."""
+
+    __slots__ = ("plain", "role")
+    role: str
+    plain: bool
+
+    def __new__(cls, name: str, role: str = "member", plain: bool = False) -> Member:
+        self = super().__new__(cls, name)
+        self.role = role
+        self.plain = plain
+        return self
+
+    @property
+    def name(self) -> str:
+        return str(self)
+
+
+class Row(Struct, frozen=True):
+    """One thing to show: a message, or (``kind`` is not "said") a line about ``name``."""
+
+    n: int
+    kind: Literal["said", "joined", "left", "reset", "notice"]
+    name: str
+    message: Message | None = None
+    text: str = ""
+
+
+class Transcript:
+    """The newest rows and messages of one room, its members, and the last seq. One owner."""
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.rows: deque[Row] = deque(maxlen=kept)
+        self.messages: deque[Message] = deque(maxlen=kept)
+        self.members: dict[str, Member] = {}
+        self.log_id: str | None = None
+        self.seq: int | None = None
+        """The last seq seen; None until the first message of a new room or log."""
+        self.n = 0
+
+    def welcome(self, event: Welcomed, *, fresh: bool = True) -> bool:
+        """A (new) place in the room. True if the log is another one than before: all starts anew.
+
+        ``fresh`` false: who was there before and is again makes no row, who came or went does.
+        """
+        is_other = self.log_id is not None and self.log_id != event.log_id
+        if is_other:
+            self.messages.clear()
+            self.seq = None
+            self._row("reset", event.room)
+        self.log_id = event.log_id
+        before, self.members = self.members, {info.name: _member(info) for info in event.members}
+        if not fresh:
+            for name in before.keys() - self.members.keys():
+                self._row("left", name)
+            for name in self.members.keys() - before.keys():
+                self._row("joined", name)
+        return is_other
+
+    def apply(self, event: Said | Joined | Left | Unknown) -> Message | None:
+        """One event of the room. A message that was seen before changes nothing; returns a new one.
+
+        Raises :class:`ValueError` if one is missing before this one.
+        """
+        match event:
+            case Said() | Unknown():
+                if event.seq is None or not self._advance(event.seq) or isinstance(event, Unknown):
+                    return None
+                message = from_said(event)
+                self.messages.append(message)
+                self._row("said", message.by, message)
+                return message
+            case Joined(member=info):
+                if info.name not in self.members:
+                    self._row("joined", info.name)
+                self.members[info.name] = _member(info)
+            case Left(name=name):
+                if self.members.pop(name, None) is not None:
+                    self._row("left", name)
+        return None
+
+    def notice(self, text: str) -> None:
+        """A word about the connection, for this reader only."""
+        self._row("notice", "system", text=text)
+
+    def after(self, n: int) -> list[Row]:
+        """The rows after number ``n`` that are still kept, oldest first."""
+        missing = self.n - n
+        if missing <= 0:
+            return []
+        return list(islice(self.rows, max(0, len(self.rows) - missing), None))
+
+    def _advance(self, seq: int) -> bool:
+        if self.seq is not None:
+            if seq <= self.seq:
+                return False
+            if seq != self.seq + 1:
+                raise ValueError(f"message {seq} came after message {self.seq}")
+        self.seq = seq
+        return True
+
+    def _row(self, kind: str, name: str, message: Message | None = None, text: str = "") -> None:
+        self.n += 1
+        self.rows.append(Row(self.n, kind, name, message, text))  # type: ignore[arg-type]
+
+
+def from_said(event: Said) -> Message:
+    return Message(event.seq, event.by, event.text, event.at, event.id, event.auto)
+
+
+def _member(info: MemberInfo) -> Member:
+    return Member(info.name, info.role, info.plain)

@@ -1,0 +1,307 @@
+"""Where a server is and how it is found: links, the runtime file, the session file.
+
+A server that listens writes one small file into Jupyter's runtime folder, readable by its user alone.
+It tells this user's other notebooks and terminals the port and the key. A client keeps a like file
+with its session, so that after a kernel's restart ada comes back as ada.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from nbchat.core import names
+from nbchat.core.errors import BadLink, BadName, NoServerFound, SeveralServers
+
+T = TypeVar("T", bound=Struct)
+
+DEFAULT_PORT = 14900
+PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+
+
+class Address(Struct, frozen=True):
+    """Where to connect, and with which key. Its repr and ``link`` leave the secret out."""
+
+    host: str
+    port: int
+    room: str | None = None
+    key_id: str = ""
+    secret: str = ""
+    plain: bool = False
+
+    @property
+    def link(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        room = f"/{quote(self.room)}" if self.room else ""
+        return f"{'plain' if self.plain else 'nbchat'}://{host}:{self.port}{room}"
+
+    @property
+    def whole_link(self) -> str:
+        """The link with the secret in it, for somebody who asked for an invitation."""
+        return f"{self.link}#k={self.key_id}.{self.secret}"
+
+    def __repr__(self) -> str:
+        return f"<Address {self.link}>"
+
+
+def parse(link: str) -> Address:
+    """A link as an address. Raises :class:`BadLink` that says what a link looks like."""
+    shape = "A link looks like nbchat://127.0.0.1:14900/lobby#k=… (or plain://127.0.0.1:14900)."
+    try:
+        parts = urlsplit(link.strip())
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        raise BadLink(f"This link cannot be read. {shape}") from None
+    if parts.scheme not in ("nbchat", "plain") or not host:
+        raise BadLink(f"This is no link to a chat. {shape}")
+    try:
+        room = names.check(unquote(parts.path.strip("/")), "room name") if parts.path.strip("/") else None
+    except BadName as error:
+        raise BadLink(f"{error} {shape}") from None
+    key_id = secret = ""
+    if parts.fragment:
+        key_id, dot, secret = parts.fragment.removeprefix("k=").partition(".")
+        if not (parts.fragment.startswith("k=") and key_id and dot and secret):
+            raise BadLink(f"The end of this link (after the #) is cut or changed; copy it whole. {shape}")
+    return Address(host, port, room, key_id, secret, parts.scheme == "plain")
+
+
+# ── servers that run on this machine ────────────────────────────────────────────────────────────
+
+
+class Running(Struct, frozen=True, omit_defaults=True):
+    """A server that runs on this machine: the runtime file's content."""
+
+    pid: int
+    host: str
+    port: int
+    log_id: str
+    key: tuple[str, str]
+    name: str | None = None
+    v: int = 1
+
+    @property
+    def address(self) -> Address:
+        return Address(self.host, self.port, None, *self.key)
+
+    @property
+    def label(self) -> str:
+        return self.name or f"the nameless one on port {self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Running {self.name or ''} {self.host}:{self.port} pid {self.pid}>"
+
+
+here: dict[int, Running] = {}
+"""The servers of this very process, by port."""
+
+
+def announce(server: Running) -> Path:
+    """Make a server known to this user's other processes. Raises OSError where that cannot be."""
+    here[server.port] = server
+    path = _folder() / f"nbchat-{server.pid}-{server.port}.json"
+    _write(path, server)
+    return path
+
+
+def withdraw(server: Running) -> None:
+    """Take back what :func:`announce` did."""
+    if here.get(server.port) is server:
+        del here[server.port]
+    with contextlib.suppress(OSError):
+        (_folder() / f"nbchat-{server.pid}-{server.port}.json").unlink()
+
+
+def running() -> list[Running]:
+    """The servers of this user on this machine, this process's own first. Files left behind by
+    processes that died are removed."""
+    found = list(here.values())
+    for path, server in _files("nbchat-[0-9]*.json", Running):
+        if server.pid != os.getpid() and _lives(server.pid, path):
+            found.append(server)
+    return found
+
+
+class Target:
+    """What the user asked to connect to, and where that is now.
+
+    ``find`` may be called again after an outage: a server that was found by its name is found again,
+    with its new port and key.
+    """
+
+    def __init__(self, url: object = None) -> None:
+        self._fixed: Address | None = None
+        self._seen: Running | None = None
+        self._name: str | None = None
+        if url is None:
+            link = os.environ.get("NBCHAT_URL", "").strip()
+            if link and not here:
+                self._fixed = parse(link)
+        elif isinstance(own := getattr(url, "_running", None), Running):
+            self._seen = own
+        elif isinstance(url, str) and "://" in url:
+            self._fixed = parse(url)
+        elif isinstance(url, str):
+            self._name = names.check(url, "chat's name")
+        else:
+            raise BadLink(f"{url!r} is no link, no chat's name and no server.")
+
+    def find(self) -> Address:
+        """Where to connect. Raises NoServerFound, SeveralServers or BadLink, which say what to type."""
+        if self._fixed is not None:
+            return self._with_key(self._fixed)
+        servers = running()
+        if self._seen is not None:
+            self._seen = next((server for server in servers if self._is_same(server)), self._seen)
+            return self._seen.address
+        if self._name is not None:
+            servers = [each for each in servers if each.name and _same(each.name, self._name)]
+        elif here:
+            servers = [each for each in servers if each.port in here and each.pid == os.getpid()]
+        if not servers:
+            raise NoServerFound(self._nobody())
+        if len(servers) > 1:
+            labels = [server.label for server in servers]
+            raise SeveralServers(
+                f"Several chats run on this machine: {', '.join(labels)}. Say which one: "
+                f"nbchat.join({servers[0].name or servers[0].address.link!r})",
+                labels,
+            )
+        self._seen = servers[0]
+        return self._seen.address
+
+    def _is_same(self, server: Running) -> bool:
+        seen = self._seen
+        assert seen is not None
+        if seen.name or server.name:
+            return bool(seen.name and server.name and _same(seen.name, server.name))
+        return server.log_id == seen.log_id or server.port == seen.port
+
+    def _nobody(self) -> str:
+        if self._name is None:
+            return (
+                "No chat runs on this machine. Start one with nbchat.serve() in a notebook, or paste the "
+                "link you were given: nbchat.join('nbchat://…')"
+            )
+        others = [server.label for server in running()]
+        rest = f" These run: {', '.join(others)}." if others else ""
+        return (
+            f"No chat named {self._name!r} runs on this machine.{rest} "
+            f"Start it with nbchat.serve({self._name!r})."
+        )
+
+    def _with_key(self, address: Address) -> Address:
+        if address.plain or address.secret:
+            return address
+        for server in running():
+            if server.port == address.port and _is_loopback(address.host):
+                return msgspec.structs.replace(server.address, host=address.host, room=address.room)
+        raise BadLink(
+            f"{address.link} has no key in it. Ask for the whole link (the host gets it from "
+            "server.invite()), and copy it to its end."
+        )
+
+
+# ── a client's session ──────────────────────────────────────────────────────────────────────────
+
+
+class Kept(Struct, frozen=True):
+    """What a client needs to come back as the same member: the session file's content."""
+
+    pid: int
+    host: str
+    port: int
+    room: str
+    wanted: str
+    name: str
+    session: str
+    v: int = 1
+
+    def __repr__(self) -> str:
+        return f"<Kept {self.name!r}>"
+
+
+def keep(path: Path | None, kept: Kept) -> Path:
+    """Write a client's session file (a new one where ``path`` is None); returns its path."""
+    path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
+    _write(path, kept)
+    return path
+
+
+def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
+    """The session of a dead process that asked for the same place under the same name."""
+    dead = [
+        (path.stat().st_mtime, path, kept)
+        for path, kept in _files("nbchat-session-*.json", Kept)
+        if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
+        and not _lives(kept.pid, path, prune=False)
+    ]
+    for _, path, kept in sorted(dead, key=lambda each: each[0]):
+        try:
+            path.unlink()  # whoever removes it has it
+        except OSError:
+            continue
+        return kept
+    return None
+
+
+# ── files and processes ─────────────────────────────────────────────────────────────────────────
+
+
+def _folder() -> Path:
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    folder = Path(jupyter_runtime_dir())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def _write(path: Path, content: Struct) -> None:
+    """Write a file that only this user can read, whole or not at all."""
+    draft = path.with_suffix(f".{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(content))
+    draft.replace(path)
+
+
+def _files(pattern: str, kind: type[T]) -> Iterator[tuple[Path, T]]:
+    try:
+        paths = sorted(_folder().glob(pattern))
+    except OSError:
+        return
+    for path in paths:
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            yield path, msgspec.json.decode(path.read_bytes(), type=kind)
+
+
+def _lives(pid: int, path: Path, *, prune: bool = True) -> bool:
+    """Whether the process that wrote a file still runs (and is not another one with its number)."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() < path.stat().st_mtime + 2
+    except psutil.AccessDenied:
+        alive = True
+    except (psutil.Error, OSError):
+        alive = False
+    if not alive and prune:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return bool(alive)
+
+
+def _same(one: str, other: str) -> bool:
+    return names.skeleton(one) == names.skeleton(other)
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")

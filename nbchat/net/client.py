@@ -1,0 +1,324 @@
+"""The client: what scripts, bots, tests, REPLs and the faces hold in their hands."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import getpass
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from types import TracebackType
+from typing import overload
+
+from nbchat.core import names, texts
+from nbchat.core.errors import Closed, NothingCame, Unreachable, UsageError
+from nbchat.core.transcript import Member, Message
+from nbchat.net.address import Target
+from nbchat.net.handlers import Handler, Handlers
+from nbchat.net.receiver import Receiver
+from nbchat.net.state import Deadline, Outgoing, State
+
+_CONNECT = 15.0
+_PAGE = 500
+
+
+class Client:
+    """A member of a room, without a face; made by :func:`nbchat.connect`.
+
+    It receives on a thread of its own, comes back by itself after an outage, and sends again what was
+    not confirmed. All methods may be called from any thread, unless they say otherwise.
+    """
+
+    def __init__(self, url: object = None, name: str | None = None, room: str = "lobby") -> None:
+        self._is_named = name is not None
+        wanted = names.check_member(_text(name)) if name is not None else default_name()
+        self._state = State(wanted, names.check(room, "room name"))
+        self._cursor: int | None = None
+        self._listening = threading.Lock()
+        self._handlers = Handlers(self)
+        self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
+        self._receiver.thread.start()
+        try:
+            self._receiver.first.result(_CONNECT)
+        except FutureTimeout:
+            self._receiver.close()
+            raise Unreachable(f"The server did not let {wanted!r} in within {_CONNECT:.0f} s.") from None
+        _clients.add(self)
+
+    # ── who and how ──
+
+    @property
+    def name(self) -> str:
+        """The name this client has in the room (with a suffix if the wished one was taken)."""
+        return self._state.name
+
+    @property
+    def room(self) -> str:
+        return self._state.room
+
+    @property
+    def role(self) -> str:
+        """``host`` for the server's own user, else ``member``."""
+        return self._state.role
+
+    @property
+    def status(self) -> str:
+        """``connected``, ``reconnecting`` or ``closed``."""
+        return self._state.status
+
+    @property
+    def reason(self) -> str:
+        """Why the client is not connected, in words; empty when it is."""
+        return self._state.reason
+
+    @property
+    def members(self) -> list[Member]:
+        """Who is in the room: names that also know ``.role`` and ``.plain``, in the order they came."""
+        with self._state.changed:
+            return list(self._state.transcript.members.values())
+
+    @property
+    def messages(self) -> list[Message]:
+        """The room's messages in order, without gaps, the newest 5,000 at most; older ones come with
+        :meth:`history`."""
+        with self._state.changed:
+            return list(self._state.transcript.messages)
+
+    @property
+    def pending(self) -> list[Outgoing]:
+        """What was sent and is not confirmed yet, oldest first."""
+        with self._state.changed:
+            return list(self._state.pending.values())
+
+    @property
+    def errors(self) -> list[str]:
+        """What handlers printed or raised, the newest 100 entries."""
+        with self._state.changed:
+            return list(self._state.errors)
+
+    def transcript(self) -> list[str]:
+        """The messages as ``["ada: hi", …]``: no clock and no ids, so that two runs compare equal."""
+        return [str(message) for message in self.messages]
+
+    # ── talking ──
+
+    def send(self, text: str) -> Outgoing:
+        """Say something. Returns at once; ``.wait()`` on the result returns when it is durable.
+
+        Raises BadText (empty, too long, not text) and Closed. While there is no connection the message
+        is pending and goes out by itself.
+        """
+        return self._send(text)
+
+    def _send(self, text: str, *, auto: bool = False) -> Outgoing:
+        text = texts.check(texts.tidy(_text(text)), self._state.text_limit)
+        message = Outgoing(secrets.token_hex(8), text, auto)
+        with self._state.changed:
+            if self._state.status == "closed":
+                raise Closed(
+                    f"This client is closed ({self._state.reason}). Connect again with nbchat.connect()."
+                )
+            self._state.pending[message.id] = message
+            self._state.touch()
+        self._receiver.flush()
+        return message
+
+    def history(self, before: int | None = None, limit: int = 50, timeout: float = 10) -> list[Message]:
+        """The ``limit`` newest messages before seq ``before`` (the newest of all without it), oldest
+        first. Raises Unreachable if no answer comes in ``timeout`` seconds. Not for the receive thread.
+        """
+        assert threading.current_thread() is not self._receiver.thread
+        if limit < 1:
+            raise UsageError(f"history(limit={limit}): ask for at least one message.")
+        deadline = Deadline(timeout)
+        found: list[Message] = []
+        while len(found) < limit:
+            size = min(limit - len(found), _PAGE)
+            future = self._receiver.page(before, size)
+            try:
+                page = future.result(deadline.left)
+            except FutureTimeout:
+                raise Unreachable(f"No page of history came within {timeout} s.") from None
+            found = page + found
+            if len(page) < size:
+                break
+            before = page[0].seq
+        return found
+
+    # ── listening ──
+
+    def wait_for(self, wanted: Callable[[Message], bool], timeout: float | None = 30) -> Message:
+        """The next message for which ``wanted(message)`` is true.
+
+        It looks at every message since :func:`connect` once, in order; :meth:`listen` goes on from the
+        same place, so nothing is raced past. Raises NothingCame (a TimeoutError) after ``timeout`` s.
+        """
+        deadline = Deadline(timeout)
+        for message in self._next(deadline):
+            if wanted(message):
+                return message
+        if self.status == "closed":
+            raise Closed(f"This client is closed ({self.reason}).")
+        raise NothingCame(f"No such message came within {timeout} s.")
+
+    def listen(self, timeout: float | None = None) -> Iterator[Message]:
+        """The messages since :func:`connect` (or since the last one looked at), one after the other, own
+        ones as well. Ends when none has come for ``timeout`` seconds, or when the client is closed."""
+        while True:
+            for message in self._next(Deadline(timeout)):
+                yield message
+                break
+            else:
+                return
+
+    def _next(self, deadline: Deadline) -> Iterator[Message]:
+        state = self._state
+        while True:
+            with self._listening:
+                cursor = self._cursor if self._cursor is not None else (state.start or 0)
+                message = next(iter(self._since(cursor, 1)), None)
+                if message is not None:
+                    self._cursor = message.seq
+            if message is not None:
+                yield message
+                continue
+            if not state.wait(partial(self._has_more, cursor), deadline.left):
+                return
+            if state.status == "closed" and (state.transcript.seq or 0) <= cursor:
+                return
+
+    def _has_more(self, seq: int) -> bool:
+        return (self._state.transcript.seq or 0) > seq or self._state.status == "closed"
+
+    def _since(self, seq: int, most: int | None = None) -> list[Message]:
+        """The messages after a seq, in order; what the transcript has let go of comes from the history."""
+        with self._state.changed:
+            found = self._state.after(seq)
+        if found and found[0].seq > seq + 1 and found[0].seq - 1 > (self._state.start or 0):
+            missing = found[0].seq - seq - 1
+            with contextlib.suppress(Unreachable, Closed):
+                older = self.history(before=found[0].seq, limit=missing)
+                found = [message for message in older if message.seq > seq] + found
+        return found[:most] if most else found
+
+    @overload
+    def on_message(self, function: Handler) -> Handler: ...
+    @overload
+    def on_message(
+        self, *, backlog: bool = ..., own: bool = ..., answers: bool = ...
+    ) -> Callable[[Handler], Handler]: ...
+
+    def on_message(
+        self,
+        function: Handler | None = None,
+        *,
+        backlog: bool = False,
+        own: bool = False,
+        answers: bool = False,
+    ) -> Handler | Callable[[Handler], Handler]:
+        """Have a function called for each new message; to be used as a decorator.
+
+        It runs on a thread of its own. A ``str`` that it returns is sent as the answer. It is not given
+        what was said before (``backlog=True``: what this client has of it), this client's own messages
+        (``own=True``) nor another handler's answers (``answers=True``), so that two bots do not talk for
+        ever. What it prints or raises is kept in :attr:`errors`.
+        """
+
+        def add(function: Handler) -> Handler:
+            if not callable(function):
+                raise UsageError("on_message takes a function: @client.on_message above its def.")
+            self._handlers.add(function, backlog=backlog, own=own, answers=answers)
+            return function
+
+        return add if function is None else add(function)
+
+    # ── the end ──
+
+    def close(self) -> None:
+        """Leave the room. What is pending is sent first, for at most 2 s; what could not be confirmed
+        stays in :attr:`pending`. A second call does nothing."""
+        _clients.discard(self)
+        self._receiver.close()
+        if threading.current_thread() not in (self._receiver.thread, self._handlers.thread):
+            self._receiver.thread.join(5)
+            if self._handlers.thread is not None:
+                self._handlers.thread.join(1)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = f"{self.name!r} in {self.room!r}"
+        if self.status != "connected":
+            return f"<nbchat client {where}, {self.status}: {self.reason}>"
+        count = len(self.members)
+        return f"<nbchat client {where}, {count} member{'' if count == 1 else 's'}>"
+
+
+def connect(url: object = None, name: str | None = None, room: str = "lobby") -> Client:
+    """Join a room without a panel: for scripts, bots, tests and REPLs.
+
+    ``url``: a link (``nbchat://…`` or, for a first-generation server, ``plain://host:port``), a chat's
+    name, or a server object. Without it: this process's own server, else the link in NBCHAT_URL, else the
+    server that runs on this machine.
+
+    ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
+    behind it if that is taken.
+
+    Returns when the client is in the room and has its newest messages. Raises NoServerFound,
+    SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
+    type. May be called from any thread.
+    """
+    return Client(url, name, room)
+
+
+def default_name() -> str:
+    """JupyterHub's user name, else the login name, made fit to be a name."""
+    raw = os.environ.get("JUPYTERHUB_USER", "")
+    if not raw:
+        with contextlib.suppress(Exception):  # no login name: getpass raises whatever the system has
+            raw = getpass.getuser()
+    return names.fit(raw)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{value!r} is no text. Put it into quotes, or use str(…).")
+    return value
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """At the interpreter's end: all at once, and no longer than two seconds."""
+    deadline = Deadline(1.5)
+    clients = list(_clients)
+    for client in clients:
+        client._receiver.close()
+    for client in clients:
+        client._receiver.thread.join(deadline.left)
+
+
+def _after_fork() -> None:
+    """A forked child has no client: its copies of the sockets are closed, the parent's stay."""
+    for client in list(_clients):
+        client._receiver.forked()
+        client._state = State(client._state.name, client._state.room)
+        client._state.status, client._state.reason = "closed", "this process was forked from the client's"
+    _clients.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,237 @@
+"""One connection from a client to a server, in either dialect.
+
+Both kinds are asyncio protocols on the client's receive thread. They translate bytes to events for the
+receiver and messages to bytes, and know nothing of reconnecting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from typing import Protocol, cast
+
+import msgspec
+
+from nbchat.core import keys, plain, wire
+from nbchat.core.errors import NotTheServer, PeerError, ProtocolError, Refused, Unreachable
+from nbchat.core.frames import (
+    VERSION,
+    Bye,
+    Challenge,
+    Event,
+    Hello,
+    Join,
+    Joined,
+    Left,
+    MemberInfo,
+    Page,
+    Ping,
+    Said,
+    Say,
+    Unknown,
+    Welcomed,
+)
+from nbchat.core.limits import Limits
+from nbchat.net.address import Address
+from nbchat.net.state import Outgoing
+
+_LIMITS = Limits()
+_LONGEST_LINE = 64 * 1024 * 1024
+"""A page of 500 messages of 16 KiB, escaped; a server that sends more in one line is broken."""
+
+
+class Events(Protocol):
+    """Whoever the events of a connection are for."""
+
+    def received(self, events: list[Event | Unknown]) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """What both kinds have in common: a transport, a last sign of life, and an end."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._transport: asyncio.Transport | None = None
+        self.heard = time.monotonic()
+        self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        """Done when the connection has ended, with the reason if the peer gave one."""
+        self._reason: Exception | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
+            # A port of the system's own range that nobody listens on can be answered by oneself.
+            self.fail(Unreachable("Nobody answers there."))
+            return
+        self.begin()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = time.monotonic()
+        try:
+            self.took(data)
+        except PeerError as error:
+            self.fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(self._reason)
+
+    def begin(self) -> None:
+        """The connection stands."""
+
+    def took(self, data: bytes) -> None:
+        """Bytes came. May raise PeerError, which ends the connection."""
+        raise NotImplementedError
+
+    def fail(self, reason: Exception) -> None:
+        """End the connection for a reason."""
+        self._reason = self._reason or reason
+        self.abort()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    @property
+    def fileno(self) -> int:
+        sock = self._transport.get_extra_info("socket") if self._transport else None
+        return sock.fileno() if sock is not None else -1
+
+
+class NativeConnection(Connection):
+    """The native language: proves the key, joins, and then passes events on."""
+
+    def __init__(self, events: Events, address: Address, join: Join) -> None:
+        super().__init__(events)
+        self._address = address
+        self._join = join
+        self._nonce = secrets.token_hex(16)
+        self._lines = wire.Lines(_LONGEST_LINE)
+
+    def begin(self) -> None:
+        self.write(wire.encode(Hello(v=VERSION, key=self._address.key_id, nonce=self._nonce)))
+
+    def took(self, data: bytes) -> None:
+        events: list[Event | Unknown] = []
+        for line in self._lines.feed(data):
+            if line.startswith(plain.GREETING):  # a slow start: the server took us for a plain client
+                line = line.removeprefix(plain.GREETING)
+            event = wire.decode_event(line)
+            if isinstance(event, Challenge):
+                self._prove(event)
+            else:
+                events.append(event)
+        if self._lines.overflow:
+            raise ProtocolError("bad_line", "The server sent a line without end.")
+        if events:
+            self._events.received(events)
+
+    def _prove(self, challenge: Challenge) -> None:
+        nonces = (self._nonce, challenge.nonce)
+        if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
+            raise NotTheServer(
+                f"The server at {self._address.host}:{self._address.port} does not know this link's key: the "
+                "link has ended or was mistyped, or another program answers there. Ask for a new link."
+            )
+        proof = keys.client_proof(self._address.secret, *nonces)
+        self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
+
+    def say(self, message: Outgoing) -> None:
+        self.write(wire.encode(Say(id=message.id, text=message.text, auto=message.auto)))
+
+    def page(self, before: int | None, limit: int) -> None:
+        self.write(wire.encode(Page(before=before, limit=limit)))
+
+    def ping(self) -> None:
+        self.write(wire.encode(Ping()))
+
+    def leave(self) -> None:
+        self.write(wire.encode(Bye()))
+        if self._transport is not None:
+            self._transport.close()
+
+
+class PlainConnection(Connection):
+    """The first generation's language, as events with numbers of our own.
+
+    Nothing confirms a message there, so it counts as said when it was written. Writes are at most 1,024
+    bytes and 20 ms apart: the first server reads that much at a time and dies of half a character.
+    """
+
+    def __init__(self, events: Events, name: str, seq: int) -> None:
+        super().__init__(events)
+        self._name = name
+        self._seq = seq
+        self._greeting = b""
+        self._is_in = False
+        self._reader = plain.ServerReader()
+        self._parts: deque[tuple[bytes, Outgoing | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_leaving = False
+
+    def took(self, data: bytes) -> None:
+        if not self._is_in:
+            self._greeting += data
+            if len(self._greeting) < len(plain.GREETING) and plain.GREETING.startswith(self._greeting):
+                return
+            if not self._greeting.startswith(plain.GREETING):
+                raise ProtocolError("no_greeting", "What answers there is no first-generation chat server.")
+            self._is_in = True
+            data = self._greeting[len(plain.GREETING) :]
+            self.write(self._name.encode())
+            me = MemberInfo(name=self._name, plain=True)
+            self._events.received([
+                Welcomed(session="", name=self._name, role="member", room="lobby", log_id="plain",
+                         head=self._seq, members=[me], limits={"text": _LIMITS.text})
+            ])  # fmt: skip
+        events: list[Event | Unknown] = []
+        for kind, name, text in self._reader.feed(data):
+            if kind == "joined":
+                events.append(Joined(member=MemberInfo(name=name, plain=True)))
+            elif kind == "left":
+                events.append(Left(name=name))
+            else:
+                events.append(self._said(name or "?", text))
+        if events:
+            self._events.received(events)
+
+    def _said(self, name: str, text: str, id: str = "") -> Said:
+        self._seq += 1
+        return Said(seq=self._seq, at=int(time.time() * 1000), id=id, by=name, text=text)
+
+    def say(self, message: Outgoing) -> None:
+        parts = plain.pieces(message.text, _LIMITS.plain_write)
+        self._parts.extend((part, None) for part in parts[:-1])
+        self._parts.append((parts[-1], message))
+        if self._timer is None:
+            # Not at once: the name, or the message before, has to be read by itself.
+            self._timer = asyncio.get_running_loop().call_later(_LIMITS.plain_pace, self._write_part)
+
+    def _write_part(self) -> None:
+        self._timer = None
+        if self._parts:
+            part, message = self._parts.popleft()
+            self.write(part)
+            if message is not None:
+                self._events.received([self._said(self._name, message.text, message.id)])
+            self._timer = asyncio.get_running_loop().call_later(_LIMITS.plain_pace, self._write_part)
+        elif self._is_leaving and self._transport is not None:
+            self._transport.close()
+
+    def page(self, before: int | None, limit: int) -> None:
+        raise Refused("no_history", "A first-generation server keeps no history.")
+
+    def ping(self) -> None:
+        """Nothing that a first-generation server would not take for a message."""
+        self.heard = time.monotonic()
+
+    def leave(self) -> None:
+        self._is_leaving = True
+        if self._timer is None:
+            self._write_part()

@@ -1,0 +1,165 @@
+"""One room's events to all its readers.
+
+What the room says is encoded once. The lines of one tick of the loop are joined once into one chunk,
+and that same object is written to every reader that keeps up. The newest chunks stay in a ring of
+bounded size. A reader whose socket is full is only an offset into that ring: when the socket drains,
+it gets everything from there in few writes. One that has fallen off the ring is admitted anew, from
+the store. So a burst coalesces, a slow reader costs an integer, and nothing is queued per reader.
+
+Newcomers are admitted at the end of a tick, when all that was said before is in the ring: then the
+room's head, its member list and the newcomer's offset are of one moment.
+
+Everything here belongs to the server's loop thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+
+class Reader(Protocol):
+    """One who reads a room. Readers are told apart by identity."""
+
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the socket; False when it is full now, and no more is wanted until
+        :meth:`Fanout.drained`."""
+
+
+class Chunk(NamedTuple):
+    data: bytes
+    seq: int
+    """The room's last seq at the chunk's end."""
+
+
+class Place(NamedTuple):
+    """Where a reader that is behind goes on: the number of its next chunk, and the last seq before it."""
+
+    offset: int
+    seq: int
+
+
+class Ring:
+    """The newest chunks of one room, at most ``limit`` bytes of them. Offsets count chunks."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: deque[Chunk] = deque()
+        self._size = 0
+        self._first = 0
+
+    @property
+    def end(self) -> int:
+        """The offset after the newest chunk."""
+        return self._first + len(self._chunks)
+
+    def add(self, data: bytes, seq: int) -> None:
+        self._chunks.append(Chunk(data, seq))
+        self._size += len(data)
+        while self._size > self._limit and len(self._chunks) > 1:
+            self._size -= len(self._chunks.popleft().data)
+            self._first += 1
+
+    def since(self, place: Place, most: int) -> tuple[bytes, Place] | None:
+        """The bytes from a place on, about ``most`` of them, and the place after them; None if they
+        are no longer here."""
+        if place.offset < self._first:
+            return None
+        taken: list[bytes] = []
+        size, seq = 0, place.seq
+        for chunk in islice(self._chunks, place.offset - self._first, None):
+            if taken and size + len(chunk.data) > most:
+                break
+            taken.append(chunk.data)
+            size += len(chunk.data)
+            seq = chunk.seq
+        return b"".join(taken), Place(place.offset + len(taken), seq)
+
+
+class Fanout:
+    """A room's ring and the readers of it.
+
+    ``soon`` runs a function at the end of this tick of the loop; ``fallen`` is called with a reader
+    that has to be admitted anew, and the last seq it has.
+    """
+
+    def __init__(
+        self,
+        seq: int,
+        *,
+        ring: int,
+        write: int,
+        soon: Callable[[Callable[[], None]], object],
+        fallen: Callable[[Reader, int], None],
+    ) -> None:
+        self.seq = seq
+        self._ring = Ring(ring)
+        self._write = write
+        self._soon = soon
+        self._fallen = fallen
+        self._lines: list[bytes] = []
+        self._line_seq = seq
+        self._admissions: list[tuple[Reader, Callable[[int], bool]]] = []
+        self._current: dict[Reader, None] = {}
+        self._behind: dict[Reader, Place] = {}
+        self._is_due = False
+
+    def publish(self, line: bytes, seq: int | None = None) -> None:
+        """Give every reader one line (newline included); ``seq`` where it is an event of the log."""
+        self._lines.append(line)
+        if seq is not None:
+            self._line_seq = seq
+        self._due()
+
+    def admit(self, reader: Reader, begin: Callable[[int], bool]) -> None:
+        """Let a reader in at the end of this tick. ``begin`` is called with the room's head then; True:
+        the reader is fed until ``head`` by its own means and then calls :meth:`drained`."""
+        self._admissions.append((reader, begin))
+        self._due()
+
+    def leave(self, reader: Reader) -> None:
+        """Forget a reader."""
+        self._current.pop(reader, None)
+        self._behind.pop(reader, None)
+        self._admissions = [each for each in self._admissions if each[0] is not reader]
+
+    def drained(self, reader: Reader) -> None:
+        """A reader's socket has room again: give it what it missed."""
+        place = self._behind.get(reader)
+        while place is not None and place.offset < self._ring.end:
+            found = self._ring.since(place, self._write)
+            if found is None:
+                del self._behind[reader]
+                self._fallen(reader, place.seq)
+                return
+            data, place = found
+            self._behind[reader] = place
+            if not reader.write(data):
+                return
+            place = self._behind.get(reader)  # gone if the write found the connection broken
+        if place is not None:
+            del self._behind[reader]
+            self._current[reader] = None
+
+    def _due(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._soon(self._tick)
+
+    def _tick(self) -> None:
+        self._is_due = False
+        if self._lines:
+            data = self._lines[0] if len(self._lines) == 1 else b"".join(self._lines)
+            self._lines.clear()
+            self.seq = self._line_seq
+            self._ring.add(data, self.seq)
+            full = [reader for reader in self._current if not reader.write(data)]
+            for reader in full:
+                del self._current[reader]
+                self._behind[reader] = Place(self._ring.end, self.seq)
+        admissions, self._admissions = self._admissions, []
+        for reader, begin in admissions:
+            if begin(self.seq):
+                self._behind[reader] = Place(self._ring.end, self.seq)

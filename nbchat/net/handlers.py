@@ -1,0 +1,150 @@
+"""Handlers: functions of the user's that are called for each new message.
+
+They run on one thread per client, never on the receive thread, so that a slow one delays nothing but
+itself. What they print or raise reaches no screen (a background thread's output would land in whatever
+cell happens to run); it is kept in ``client.errors``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbchat.core.errors import ChatError
+from nbchat.core.transcript import Message
+
+if TYPE_CHECKING:
+    from nbchat.net.client import Client
+
+Handler = Callable[[Message], Any]
+
+
+@dataclass(slots=True)
+class _Entry:
+    function: Handler
+    after: int
+    """The seq of the last message it was given (or was not meant to get)."""
+    own: bool
+    answers: bool
+
+
+class Handlers:
+    """One client's handlers and their thread, which starts with the first of them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._entries: list[_Entry] = []
+        self.thread: threading.Thread | None = None
+
+    def add(self, function: Handler, *, backlog: bool, own: bool, answers: bool) -> None:
+        state = self._client._state
+        with state.changed:
+            after = 0 if backlog else (state.transcript.seq or 0)
+            if backlog and state.transcript.messages:
+                after = state.transcript.messages[0].seq - 1
+            self._entries.append(_Entry(function, after, own, answers))
+            state.touch()
+            if self.thread is None:
+                self.thread = threading.Thread(
+                    target=self._run, name=f"nbchat handlers {state.name}", daemon=True
+                )
+                self.thread.start()
+
+    def _run(self) -> None:
+        state = self._client._state
+        version = -1
+        while True:
+            with state.changed:
+                while state.version == version:
+                    state.changed.wait()
+                version = state.version
+                is_over = state.status == "closed"
+                entries = list(self._entries)
+            for entry in entries:
+                self._serve(entry)
+            if is_over:
+                return
+
+    def _serve(self, entry: _Entry) -> None:
+        for message in self._client._since(entry.after):
+            entry.after = message.seq
+            if message.by == self._client.name and not entry.own:
+                continue
+            if message.auto and not entry.answers:
+                continue
+            printed = io.StringIO()
+            try:
+                with _captured(printed):
+                    answer = entry.function(message)
+                if isinstance(answer, str):
+                    self._client._send(answer, auto=True)
+            except ChatError as error:
+                self._note(f"{_name(entry.function)}: {error}")
+            except Exception:
+                self._note(traceback.format_exc(limit=-5))
+            if text := printed.getvalue():
+                self._note(text)
+
+    def _note(self, text: str) -> None:
+        state = self._client._state
+        with state.changed:
+            state.errors.append(text.rstrip("\n"))
+            state.touch()
+
+
+def _name(function: Handler) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+# ── what a handler prints ───────────────────────────────────────────────────────────────────────
+
+
+class _Routed(io.TextIOBase):
+    """Stands in for sys.stdout while handlers run: their prints go to their own buffers, everybody
+    else's where they went before."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.buffers: dict[int, io.StringIO] = {}
+
+    def write(self, text: str) -> int:
+        return (self.buffers.get(threading.get_ident()) or self.stream).write(text)
+
+    def flush(self) -> None:
+        if threading.get_ident() not in self.buffers:
+            self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+_routing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _captured(buffer: io.StringIO) -> Iterator[None]:
+    """Take this thread's prints, and nobody else's, into a buffer."""
+    me = threading.get_ident()
+    for name in ("stdout", "stderr"):
+        with _routing:
+            stream = getattr(sys, name)
+            if not isinstance(stream, _Routed):
+                stream = _Routed(stream)
+                setattr(sys, name, stream)
+            stream.buffers[me] = buffer
+    try:
+        yield
+    finally:
+        for name in ("stdout", "stderr"):
+            with _routing:
+                stream = getattr(sys, name)
+                if isinstance(stream, _Routed):
+                    stream.buffers.pop(me, None)
+                    if not stream.buffers:
+                        setattr(sys, name, stream.stream)

@@ -1,0 +1,185 @@
+"""First-generation clients as the server sees them: a name, then bare text at a gentle pace.
+
+How their bytes are read and written is core/plain.py; here the bytes are moved. A plain room keeps the
+newest lines in the plain encoding, each with its author's session, and a client is an offset into them,
+as in fanout.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from nbchat.core import plain
+from nbchat.core.errors import BadName
+from nbchat.core.frames import Closing, Frame, Refused, Say
+from nbchat.core.texts import visible
+
+if TYPE_CHECKING:
+    from nbchat.net.session import Connection
+    from nbchat.net.shell import Shell
+
+_LEFT_OUT = plain.notice("you were too slow; some messages were left out")
+
+
+class PlainRoom:
+    """The newest lines of a room for its plain members. Loop thread only."""
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[str, str]] = deque(maxlen=plain.MOST_LINES)
+        self._end = 0
+        self._readers: dict[PlainSession, None] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._readers
+
+    def publish(self, line: str, author: str) -> None:
+        """Give every reader but its author one line."""
+        self._lines.append((author, line))
+        self._end += 1
+        for reader in self._readers:
+            reader.wake()
+
+    def enter(self, reader: PlainSession) -> int:
+        self._readers[reader] = None
+        return self._end
+
+    def leave(self, reader: PlainSession) -> None:
+        self._readers.pop(reader, None)
+
+    def since(self, offset: int, session: str, most: int) -> tuple[list[str], int]:
+        """The lines from an offset on that are not this session's own, about ``most`` bytes of them and
+        one at least, and the offset after them."""
+        first = self._end - len(self._lines)
+        lines = [_LEFT_OUT] if offset < first else []
+        offset = max(offset, first)
+        size = 0
+        for author, line in islice(self._lines, offset - first, None):
+            size += len(line.encode()) + 1
+            if lines and size > most:
+                break
+            offset += 1
+            if author != session:
+                lines.append(line)
+        return lines, offset
+
+
+class PlainSession:
+    """One first-generation client."""
+
+    def __init__(self, shell: Shell, conn: Connection) -> None:
+        self._shell = shell
+        self._conn = conn
+        self._reader = plain.Reader()
+        self._name: str | None = None
+        self._session = ""
+        self._room: PlainRoom | None = None
+        self._offset = 0
+        self._parts: deque[bytes] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ── what it sends ──
+
+    def received(self, data: bytes) -> None:
+        if self._name is None:
+            data = self._join(data)
+            if self._name is None:
+                return
+        for text in self._reader.messages(data):
+            say = Say(id=secrets.token_hex(8), text=text)
+            self._shell.act(self._shell.hub.handle(self._conn, say))
+
+    def _join(self, data: bytes) -> bytes:
+        try:
+            wanted, rest = self._reader.name(data)
+            self._name, effects = self._shell.hub.join_plain(self._conn, wanted)
+        except UnicodeDecodeError:
+            self._refuse("your name is not in UTF-8; set your terminal to UTF-8")
+        except BadName as error:
+            self._refuse(str(error))
+        else:
+            self._session = self._shell.hub.session_of(self._conn) or ""
+            self._shell.named(self._conn)
+            self._shell.act(effects)
+            self._room = self._shell.enter_plain(self._conn, self)
+            self._offset = self._room.enter(self) if self._room else 0
+            if self._name != wanted:
+                self._say(plain.notice(f"you are {self._name} here"))
+            return rest
+        return b""
+
+    def _refuse(self, why: str) -> None:
+        self._conn.write(plain.notice(visible(why)).encode() + b"\n")
+        self._conn.drop()
+
+    # ── what it gets ──
+
+    def tell(self, frame: Frame) -> None:
+        """An answer of the hub or the store, as far as plain clients have words for it."""
+        match frame:
+            case Refused(text=text):
+                self._say(plain.notice(text))
+            case Closing(reason=reason):
+                self._say(plain.notice(reason))
+
+    def wake(self) -> None:
+        """There may be something to write, unless it is too early."""
+        if self._timer is None:
+            self._write()
+
+    def lost(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._room is not None:
+            self._room.leave(self)
+
+    def _say(self, text: str) -> None:
+        self._parts.extend(self._writes([text]))
+        self.wake()
+
+    def _write(self) -> None:
+        self._timer = None
+        if self._conn.is_full:
+            return  # Connection.resume_writing wakes us
+        if not self._parts and self._room is not None:
+            limit = self._shell.limits.plain_write
+            lines: list[str] = []
+            end = None
+            while not lines and end != self._offset:  # a stretch of one's own lines gives none
+                end = self._offset
+                lines, self._offset = self._room.since(end, self._session, limit)
+            self._parts.extend(self._writes(lines))
+        if self._parts:
+            self._conn.write(self._parts.popleft())
+            self._timer = self._shell.loop.call_later(self._shell.limits.plain_pace, self._write)
+
+    def _writes(self, lines: list[str]) -> list[bytes]:
+        end = "\n" if self._reader.ends_lines else ""
+        return plain.writes(lines, self._shell.limits.plain_write, end=end)
+
+
+def is_own_user(peer: tuple[str, int] | None) -> bool:
+    """Whether a loopback connection was made by this process's user, as far as the system can tell.
+
+    Linux lists each socket's owner in /proc/net/tcp. A socket that its process has already closed is
+    listed under root, so root's are taken as well; so is everyone where there is no such list.
+    """
+    if peer is None:
+        return True
+    host, port = peer[:2]
+    try:
+        address = bytes(int(part) for part in host.split("."))[::-1].hex().upper()
+        wanted = f"{address}:{port:04X}"
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for row in table:
+                columns = row.split()
+                if columns[1] == wanted:
+                    return int(columns[7]) in (os.getuid(), 0)
+    except (OSError, ValueError, AttributeError, IndexError):
+        return True
+    return True

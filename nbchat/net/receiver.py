@@ -1,0 +1,403 @@
+"""A client's receive thread: it connects, receives, sends, and reconnects.
+
+It owns the socket. Other threads put messages into the shared state (state.py) and wake it; it takes
+them from there in order, keeps at most 32 under way, and sends again after an outage what was not
+confirmed. The delays between attempts have chance in them, so that a class is no stampede.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from itertools import islice
+from pathlib import Path
+
+from nbchat.core import wire
+from nbchat.core.errors import (
+    ChatError,
+    Closed,
+    NameTaken,
+    PeerError,
+    Refused,
+    Unreachable,
+    UsageError,
+)
+from nbchat.core.frames import (
+    Closing,
+    Event,
+    Join,
+    Joined,
+    Left,
+    Paged,
+    Said,
+    Slow,
+    Stored,
+    Unknown,
+    Welcomed,
+)
+from nbchat.core.frames import Refused as RefusedFrame
+from nbchat.core.limits import UNDER_WAY, Limits
+from nbchat.core.transcript import Message, from_said
+from nbchat.net import address
+from nbchat.net.connection import NativeConnection, PlainConnection
+from nbchat.net.loops import new_loop
+from nbchat.net.state import State
+
+log = logging.getLogger("nbchat")
+
+_CONNECT = 5.0
+"""Seconds for a connection to stand and be welcomed."""
+_CLOSE = 2.0
+"""Seconds for the last messages to be confirmed when a client is closed."""
+_AGAIN = 1.0
+"""Seconds before a message that was refused for now is sent again."""
+_HOPELESS = ("bad_key", "bad_name", "version")
+"""Refusals that trying again does not change."""
+
+
+class Receiver:
+    """The thread behind one client. Its public methods may be called from any thread."""
+
+    def __init__(self, target: address.Target, state: State, wanted: str, *, exact: bool) -> None:
+        self._target = target
+        self._state = state
+        self._wanted = wanted
+        self._exact = exact
+        self._limits = Limits()
+        self._session: str | None = None
+        self._kept: Path | None = None
+        self._conn: NativeConnection | PlainConnection | None = None
+        self._is_welcome = False
+        self._was_welcome = False
+        self._final: str | None = None
+        self._back_in: float | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._pages: deque[tuple[int | None, int, Future[list[Message]]]] = deque()
+        self._closing: asyncio.Event | None = None
+        self._flushing = False
+        self._flush_lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.first: Future[None] = Future()
+        """Done when the client is in and has the room's newest messages; fails if it never got in."""
+        self.thread = threading.Thread(target=self._run, name=f"nbchat client {wanted}", daemon=True)
+
+    # ── for other threads ──
+
+    def flush(self) -> None:
+        """There is something to send."""
+        with self._flush_lock:
+            if self._flushing:
+                return
+            self._flushing = True
+        self._call(self._flush)
+
+    def page(self, before: int | None, limit: int) -> Future[list[Message]]:
+        """Ask for a page of history."""
+        future: Future[list[Message]] = Future()
+        if not self._call(self._ask_page, before, limit, future):
+            future.set_exception(Closed("This client is closed."))
+        return future
+
+    def close(self) -> None:
+        """Begin to close: what is pending is sent first."""
+        self._call(self._begin_close)
+
+    def forked(self) -> None:
+        """In a forked child: let go of the copied socket."""
+        if self._conn is not None and (fileno := self._conn.fileno) >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fileno)
+
+    def _call(self, function: object, *arguments: object) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore
+        except (AttributeError, RuntimeError):  # not begun yet, or ended
+            return False
+        return True
+
+    # ── the thread ──
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(self._main())
+        except BaseException as caught:
+            error = caught
+            if not isinstance(caught, ChatError):
+                log.exception("a client's thread ended")
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        reason = str(error) if error is not None else self._final or "closed here"
+        with self._state.changed:
+            self._state.status, self._state.reason = "closed", reason
+            for message in self._state.pending.values():
+                message.settle(
+                    error=Closed(f"The client was closed before this message was confirmed ({reason}).")
+                )
+            self._state.touch()
+        for _, _, page in self._pages:
+            page.set_exception(Closed("This client is closed."))
+        if self._kept is not None:
+            with contextlib.suppress(OSError):
+                self._kept.unlink()
+        if not self.first.done():
+            self.first.set_exception(error or Closed("The client was closed."))
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda loop, context: log.error("%s", context.get("message")))
+        self._closing = asyncio.Event()
+        attempt = 0
+        while True:
+            self._is_welcome = False
+            reason = await self._attempt()
+            attempt = 0 if self._is_welcome else attempt + 1
+            self._is_welcome = False
+            if self._closing.is_set() or self._final is not None:
+                return
+            if not self._was_welcome and reason is not None:
+                raise reason
+            if isinstance(reason, Refused) and reason.code in _HOPELESS:
+                raise reason
+            delay = self._delay(attempt)
+            self._state.set(
+                status="reconnecting",
+                reason=str(reason or "The connection broke."),
+                retry_at=time.monotonic() + delay,
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), delay)
+            if self._closing.is_set():
+                return
+
+    def _delay(self, attempt: int) -> float:
+        hint, self._back_in = self._back_in, None
+        if hint is not None:
+            return random.uniform(0.5, 1.5) * min(hint, 60)
+        return random.uniform(0.05, 0.5) if attempt == 0 else random.uniform(0.2, min(10, 0.5 * 1.5**attempt))
+
+    # ── one connection ──
+
+    async def _attempt(self) -> Exception | None:
+        """Connect, and stay for as long as it lasts. Returns why it ended."""
+        assert self._loop is not None
+        try:
+            where = self._target.find()
+            conn = self._conn = self._prepare(where)
+            async with asyncio.timeout(_CONNECT):
+                await self._loop.create_connection(lambda: conn, where.host, where.port)
+        except UsageError as error:
+            return error
+        except (OSError, TimeoutError):
+            return Unreachable(
+                f"Nobody answers at {where.host}:{where.port}. Is the server running? "
+                "(nbchat.serve() starts one.)"
+            )
+        watch = self._loop.create_task(self._watch(conn))
+        try:
+            ended = await conn.ended
+        finally:
+            watch.cancel()
+        if ended is None and not self._is_welcome:
+            return Unreachable("The server hung up before it answered.")
+        return ended
+
+    def _prepare(self, where: address.Address) -> NativeConnection | PlainConnection:
+        state = self._state
+        if where.room and not self._was_welcome:
+            state.set(room=where.room)
+        transcript = state.transcript
+        if where.plain:
+            state.is_plain = True
+            return PlainConnection(self, state.name, transcript.seq or 0)
+        if not self._was_welcome and (
+            kept := address.take_over(where.host, where.port, state.room, self._wanted)
+        ):
+            self._session = kept.session
+            state.name = kept.name
+        self._where = where
+        return NativeConnection(
+            self,
+            where,
+            Join(
+                name=state.name,
+                room=state.room,
+                proof="",
+                session=self._session,
+                after=transcript.seq,
+                log_id=transcript.log_id,
+                exact=self._exact and not self._was_welcome,
+            ),
+        )
+
+    async def _watch(self, conn: NativeConnection | PlainConnection) -> None:
+        """End a connection that does not welcome us in time, or from which nothing comes any more."""
+        assert self._closing is not None
+        await asyncio.sleep(_CONNECT)
+        if not self._is_welcome:
+            conn.fail(Unreachable("The server does not answer."))
+        while True:
+            await asyncio.sleep(self._limits.ping / 2)
+            silent = time.monotonic() - conn.heard
+            if silent > self._limits.dead:
+                conn.fail(Unreachable("The server has gone silent."))
+            elif silent > self._limits.ping / 2:
+                conn.ping()
+
+    # ── events ──
+
+    def received(self, events: list[Event | Unknown]) -> None:
+        state = self._state
+        with state.changed:
+            try:
+                for event in events:
+                    self._take(event)
+            except ValueError as error:  # a gap: what is missing comes with the next connection
+                if self._conn is not None:
+                    self._conn.fail(Unreachable(f"A message went missing ({error})."))
+            state.touch()
+        if self._is_welcome and not self.first.done() and (state.transcript.seq or 0) >= (state.start or 0):
+            self.first.set_result(None)
+        self._flush()
+
+    def _take(self, event: Event | Unknown) -> None:
+        state = self._state
+        match event:
+            case Said() | Unknown():
+                state.transcript.apply(event)
+                if isinstance(event, Said) and event.by == state.name:
+                    self._settle(event.id, event.seq)
+            case Joined() | Left():
+                state.transcript.apply(event)
+            case Stored(id=id, seq=seq):
+                self._settle(id, seq)
+            case Welcomed():
+                self._welcomed(event)
+            case Paged():
+                self._paged(event)
+            case RefusedFrame():
+                self._refused(event)
+            case Closing(reason=reason, back_in=back_in, final=final):
+                self._back_in = back_in
+                if final:
+                    self._final = reason
+                if self._conn is not None:
+                    self._conn.fail(PeerError(reason))
+            case Slow(seconds=seconds):
+                state.transcript.notice(
+                    "You are sending faster than this chat takes; your messages go out over the next "
+                    f"{seconds:.0f} s."
+                )
+
+    def _welcomed(self, event: Welcomed) -> None:
+        state = self._state
+        is_first = not self._is_welcome
+        state.transcript.welcome(event, fresh=not self._was_welcome)
+        state.name, state.role, state.room = event.name, event.role, event.room
+        state.status, state.reason = "connected", ""
+        state.text_limit = int(event.limits.get("text", state.text_limit))
+        if state.start is None:
+            state.start = event.head
+        self._session = event.session or None
+        self._is_welcome = self._was_welcome = True
+        if not is_first:
+            return
+        for message in state.pending.values():
+            message.is_sent = False
+        for before, limit, _ in self._pages:
+            self._conn.page(before, limit)  # type: ignore[union-attr]
+        if self._session is not None:
+            self._keep(event)
+
+    def _keep(self, event: Welcomed) -> None:
+        where = self._where
+        kept = address.Kept(
+            os.getpid(), where.host, where.port, event.room, self._wanted, event.name, event.session
+        )
+        with contextlib.suppress(OSError):  # without the file a restart is a newcomer, no more
+            self._kept = address.keep(self._kept, kept)
+
+    def _settle(self, id: str, seq: int) -> None:
+        if (message := self._state.pending.pop(id, None)) is not None:
+            message.settle(seq)
+
+    def _refused(self, event: RefusedFrame) -> None:
+        kind = NameTaken if event.code == "name_in_use" else Refused
+        error = kind(event.code, event.text, event.suggestion)
+        message = self._state.pending.get(event.id) if event.id else None
+        if message is not None and event.code in ("storage_full", "storage_down"):
+            for each in self._state.pending.values():
+                each.is_sent = False
+            if self._hold is None and self._loop is not None:
+                self._state.transcript.notice(f"{event.text} Your message is sent again by itself.")
+                self._hold = self._loop.call_later(_AGAIN, self._release)
+        elif message is not None:
+            del self._state.pending[message.id]
+            message.settle(error=error)
+            self._state.transcript.notice(event.text)
+        elif not event.fatal and self._pages:
+            self._pages.popleft()[2].set_exception(error)
+        if event.fatal and self._conn is not None:
+            self._conn.fail(error)
+
+    def _paged(self, event: Paged) -> None:
+        if not self._pages:
+            return
+        found = [wire.decode_event(bytes(raw)) for raw in event.events]
+        self._pages.popleft()[2].set_result([from_said(said) for said in found if isinstance(said, Said)])
+
+    # ── sending ──
+
+    def _release(self) -> None:
+        self._hold = None
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._flush_lock:
+            self._flushing = False
+        if not self._is_welcome or self._conn is None or self._hold is not None:
+            return
+        with self._state.changed:
+            due = [each for each in islice(self._state.pending.values(), UNDER_WAY) if not each.is_sent]
+            for message in due:
+                message.is_sent = True
+        for message in due:
+            self._conn.say(message)
+
+    def _ask_page(self, before: int | None, limit: int, future: Future[list[Message]]) -> None:
+        if self._state.is_plain:
+            future.set_exception(Refused("no_history", "A first-generation server keeps no history."))
+            return
+        self._pages.append((before, limit, future))
+        if self._is_welcome and self._conn is not None:
+            self._conn.page(before, limit)
+
+    # ── the end ──
+
+    def _begin_close(self) -> None:
+        assert self._loop is not None
+        assert self._closing is not None
+        if not self._closing.is_set():
+            self._loop.create_task(self._leave())
+
+    async def _leave(self) -> None:
+        assert self._loop is not None
+        assert self._closing is not None
+        end = self._loop.time() + _CLOSE
+        while self._is_welcome and self._state.pending and self._loop.time() < end:
+            await asyncio.sleep(0.005)
+        self._closing.set()
+        if self._conn is not None:
+            if self._is_welcome:
+                self._conn.leave()
+                await asyncio.wait([self._conn.ended], timeout=0.3)
+            self._conn.abort()

@@ -1,0 +1,345 @@
+"""One connection as the server sees it.
+
+A connection first finds out who speaks (:class:`Connection`), then hands its bytes to a native
+session here or to a plain one (plain.py). All of it runs on the server's loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from nbchat.core import keys, plain, wire
+from nbchat.core.errors import BadName, ProtocolError
+from nbchat.core.frames import VERSION, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
+from nbchat.net.plain import PlainSession, is_own_user
+
+if TYPE_CHECKING:
+    from nbchat.net.shell import Shell
+
+_BAD_KEY = (
+    "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
+    "(the host gets it from server.invite())."
+)
+
+
+class Connection(asyncio.Protocol):
+    """A socket, and who speaks there. The hub knows a member's connection by this object."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+        self._transport: asyncio.Transport | None = None
+        self._first = b""
+        self._greeted = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._session: NativeSession | PlainSession | None = None
+        self.peer: tuple[str, int] | None = None
+        self.is_full = False
+        """True while the socket takes no more; then only what had been begun is written."""
+        self.is_open = False
+        self.has_ended = False
+        self.under_way = 0
+        """Its messages that the store has not answered yet."""
+        self.since = self.heard = shell.loop.time()
+        """When it came, and when the last byte came from it."""
+
+    @property
+    def is_plain(self) -> bool:
+        return isinstance(self._session, PlainSession)
+
+    # ── asyncio calls these ──
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.is_open = True
+        self.peer = transport.get_extra_info("peername")
+        self._transport.set_write_buffer_limits(high=0)
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._shell.limits.send_buffer)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._shell.came(self)
+        if self.is_open:
+            self._timer = self._shell.loop.call_later(self._shell.limits.greeting, self._quiet)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self._shell.loop.time()
+        if self._session is not None:
+            self._session.received(data)
+        elif self.is_open:
+            self._first += data
+            self._decide()
+
+    def pause_writing(self) -> None:
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        self.is_full = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if isinstance(self._session, PlainSession):
+            self._session.wake()
+        elif self._session is not None:
+            self._session.drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_open = False
+        self.has_ended = True
+        self._stop_timer()
+        if self._drained is not None:
+            self._drained.cancel()
+        if self._session is not None:
+            self._session.lost()
+        self._shell.went(self)
+
+    # ── the server calls these ──
+
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the socket; False when it takes no more for now."""
+        if self.is_open:
+            self._transport.write(data)  # type: ignore[union-attr]
+        return not self.is_full
+
+    def tell(self, frame: Frame) -> None:
+        """Send a frame to this connection alone."""
+        if isinstance(self._session, PlainSession):
+            self._session.tell(frame)
+        elif self._session is None and self._greeted and isinstance(frame, Closing):
+            self.write(plain.notice(frame.reason).encode() + b"\n")
+        else:
+            self.write(wire.encode(frame))
+
+    def drop(self) -> None:
+        """End the connection after what was written; a peer that does not read gets two seconds."""
+        if self._transport is not None and self.is_open:
+            self.is_open = False
+            self._transport.close()
+            self._shell.loop.call_later(self._shell.limits.flush, self._transport.abort)
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self.is_open = False
+            self._transport.abort()
+
+    async def writable(self) -> None:
+        """Return when the socket takes more; cancelled when the connection ends."""
+        while self.is_full:
+            self._drained = self._shell.loop.create_future()
+            await self._drained
+
+    def pause_reading(self) -> None:
+        if self.is_open:
+            self._transport.pause_reading()  # type: ignore[union-attr]
+
+    def resume_reading(self) -> None:
+        if self.is_open:
+            self._transport.resume_reading()  # type: ignore[union-attr]
+
+    # ── who speaks? ──
+
+    def _quiet(self) -> None:
+        """Nothing, or nothing clear, for a moment: plain clients wait to be greeted."""
+        if self._first and self._greeted:
+            self._become_plain()
+        elif self._first:
+            self._greet()
+            self._become_plain()
+        elif self._may_be_plain():
+            self._greet()
+
+    def _decide(self) -> None:
+        limit = self._shell.limits.first_line
+        match plain.sniff(self._first):
+            case plain.Kind.NATIVE:
+                self._become(NativeSession(self._shell, self))
+            case plain.Kind.HTTP:
+                self.write(plain.HTTP_ANSWER)
+                self.drop()
+            case plain.Kind.TLS | plain.Kind.SSH:
+                self.drop()
+            case plain.Kind.PLAIN if len(self._first) <= limit:
+                if not self._greeted:
+                    self._greet()
+                self._become_plain()
+            case plain.Kind.PLAIN:
+                self.drop()
+            case plain.Kind.UNDECIDED if self._greeted:
+                self._stop_timer()
+                self._timer = self._shell.loop.call_later(self._shell.limits.greeting, self._quiet)
+
+    def _greet(self) -> None:
+        self._greeted = True
+        if self._may_be_plain():
+            self.write(plain.GREETING)
+
+    def _may_be_plain(self) -> bool:
+        return self._shell.allows_plain and is_own_user(self.peer)
+
+    def _become_plain(self) -> None:
+        if self._may_be_plain():
+            self._become(PlainSession(self._shell, self))
+        else:
+            self.write(
+                b"This chat takes no plain-text clients. In a notebook: import nbchat; nbchat.join()\n"
+            )
+            self.drop()
+
+    def _become(self, session: NativeSession | PlainSession) -> None:
+        self._stop_timer()
+        self._session = session
+        first, self._first = self._first, b""
+        session.received(first)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class NativeSession:
+    """The native language on one connection: hello, join, then requests at a bounded rate."""
+
+    def __init__(self, shell: Shell, conn: Connection) -> None:
+        self._shell = shell
+        self._conn = conn
+        self._lines = wire.Lines(shell.limits.first_line)
+        self._waiting: deque[bytes] = deque()
+        self._is_paused = False
+        self._key: keys.Key | None = None
+        self._nonces: tuple[str, str] | None = None
+        self._is_member = False
+        self._tokens = float(shell.limits.burst)
+        self._counted = shell.loop.time()
+        self._is_slowed = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def received(self, data: bytes) -> None:
+        self._waiting.extend(self._lines.feed(data))
+        self._work()
+
+    def drained(self) -> None:
+        self._shell.drained(self._conn)
+        if self._waiting or self._is_paused:
+            self._work()
+
+    def lost(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._waiting.clear()
+
+    # ── one line after the other ──
+
+    def _work(self) -> None:
+        """Answer the waiting lines, as far as this member's rate and its socket allow."""
+        conn = self._conn
+        while self._waiting and conn.is_open:
+            if conn.is_full:
+                self._pause()
+                return
+            if self._is_member and (wait := self._wait()) > 0:
+                self._pause()
+                if self._timer is None:
+                    self._timer = self._shell.loop.call_later(wait, self._go_on)
+                return
+            line = self._waiting.popleft()
+            if self._is_member:
+                self._request(line)
+            else:
+                self._handshake(line)
+        if self._lines.overflow and conn.is_open:
+            self._overflow()
+        elif self._is_paused and conn.is_open:
+            self._is_paused = False
+            conn.heard = self._shell.loop.time()
+            conn.resume_reading()
+
+    def _request(self, line: bytes) -> None:
+        shell = self._shell
+        try:
+            request = wire.decode_request(line)
+        except ProtocolError as error:
+            shell.act(shell.hub.refuse(self._conn, error))
+            return
+        if not isinstance(request, Ping):
+            self._tokens -= 1
+        shell.act(shell.hub.handle(self._conn, request))
+
+    def _overflow(self) -> None:
+        error = ProtocolError("line_too_long", f"A line has at most {self._lines.limit} bytes.", fatal=True)
+        if self._is_member:
+            self._shell.act(self._shell.hub.refuse(self._conn, error))
+        else:
+            self._refuse(error.code, str(error))
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self._conn.pause_reading()
+
+    def _go_on(self) -> None:
+        self._timer = None
+        self._conn.heard = self._shell.loop.time()
+        self._work()
+
+    def _wait(self) -> float:
+        """Seconds until this member may ask for something again; 0 when it may now."""
+        limits, now = self._shell.limits, self._shell.loop.time()
+        self._tokens = min(limits.burst, self._tokens + (now - self._counted) * limits.rate)
+        self._counted = now
+        if self._tokens >= 1:
+            if self._tokens >= limits.burst / 2:
+                self._is_slowed = False
+            return 0.0
+        if not self._is_slowed:
+            self._is_slowed = True
+            self._conn.tell(Slow(seconds=round(len(self._waiting) / limits.rate, 1)))
+        return (1 - self._tokens) / limits.rate
+
+    # ── hello and join ──
+
+    def _handshake(self, line: bytes) -> None:
+        try:
+            match wire.decode_request(line):
+                case Hello() as hello if self._nonces is None:
+                    self._hello(hello)
+                case Join() as join if self._nonces is not None:
+                    self._join(join, self._nonces)
+                case _:
+                    self._refuse("join_first", "Say hello and join first (see docs/wire.md).")
+        except ProtocolError as error:
+            self._refuse(error.code, str(error))
+        except BadName as error:
+            self._refuse("bad_name", str(error))
+
+    def _hello(self, hello: Hello) -> None:
+        if hello.v != VERSION:
+            self._refuse("version", f"This server speaks version {VERSION}. Update nbchat.")
+            return
+        self._key, secret = self._shell.find_key(hello.key)
+        nonce = secrets.token_hex(16)
+        self._nonces = (hello.nonce, nonce)
+        proof = keys.server_proof(secret, hello.nonce, nonce)
+        self._conn.tell(Challenge(v=VERSION, nonce=nonce, proof=proof))
+
+    def _join(self, join: Join, nonces: tuple[str, str]) -> None:
+        if self._key is None or not keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof):
+            self._refuse("bad_key", _BAD_KEY)
+            return
+        self._is_member = True
+        self._lines.limit = self._shell.limits.line
+        self._shell.named(self._conn)
+        self._shell.act(self._shell.hub.join(self._conn, join, self._key.role))
+
+    def _refuse(self, code: str, text: str) -> None:
+        self._conn.tell(Refused(code=code, text=text, fatal=True))
+        self._conn.drop()
+
+
+def farewell(conn: Connection, reason: str) -> None:
+    """Tell a connection, whatever it speaks, that it ends."""
+    conn.tell(Closing(reason=reason))
+    conn.drop()

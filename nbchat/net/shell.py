@@ -1,0 +1,346 @@
+"""The loop thread's side of a server: it owns hub, rooms and connections, and carries out effects.
+
+Every effect the hub returns is done here, in exactly the order given; nothing else acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from nbchat.core import keys, plain, wire
+from nbchat.core.errors import StoreError, StoreFull
+from nbchat.core.frames import Paged, Refused, Said, Stored
+from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
+from nbchat.core.keys import Key
+from nbchat.core.limits import Limits
+from nbchat.net.fanout import Fanout, Reader
+from nbchat.net.plain import PlainRoom, PlainSession
+from nbchat.net.session import Connection, farewell
+from nbchat.store import Event, Receipt, RoomStore
+
+log = logging.getLogger("nbchat")
+_RETRY = 1.0
+"""Seconds before a store that could not be read is asked again."""
+
+
+class OpenRoom:
+    """One open room: its fanout (once the store has said where it stands) and its plain members."""
+
+    def __init__(self) -> None:
+        self.fanout: Fanout | None = None
+        self.plain: PlainRoom | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._early: list[Callable[[Fanout], None]] = []
+
+    def do(self, action: Callable[[Fanout], None]) -> None:
+        """Do something with the fanout, in order, as soon as there is one."""
+        if self.fanout is not None:
+            action(self.fanout)
+        else:
+            self._early.append(action)
+
+    def ready(self, fanout: Fanout) -> None:
+        self.fanout = fanout
+        early, self._early = self._early, []
+        for action in early:
+            action(fanout)
+
+
+class Shell:
+    """The living parts of one server. Loop thread only."""
+
+    def __init__(
+        self,
+        store: RoomStore,
+        limits: Limits,
+        known_keys: list[Key],
+        *,
+        allows_plain: bool,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits
+        self.allows_plain = allows_plain
+        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16))
+        self._store = store
+        self._clock = clock
+        self._keys = {key.id: key for key in known_keys}
+        self._decoy_seed = secrets.token_bytes(16)
+        self._rooms: dict[str, OpenRoom] = {}
+        self._openedof: dict[Reader, str] = {}
+        self._connections: dict[Connection, None] = {}
+        self._unnamed: dict[Connection, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._feeding: set[Connection] = set()
+        """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
+        self._tick_handle = self.loop.call_later(1, self._tick)
+
+    # ── effects ──
+
+    def act(self, effects: list[Effect]) -> None:
+        """Do what the hub asks for, in its order."""
+        for effect in effects:
+            match effect:
+                case Append(conn=conn, id=id):
+                    assert isinstance(conn, Connection)
+                    conn.under_way += 1
+                    future = self._store.append(effect.room, effect.session, id, effect.body)
+                    future.add_done_callback(partial(self._appended, conn, id))
+                case Tell(conn=conn, frame=frame):
+                    conn.tell(frame)  # type: ignore[attr-defined]
+                case Announce():
+                    self._announce(effect)
+                case Admit(conn=conn, room=room, after=after):
+                    self._admit(conn, room, after)  # type: ignore[arg-type]
+                case Fetch():
+                    self._spawn(self._fetch(effect))
+                case Drop(conn=conn):
+                    conn.drop()  # type: ignore[attr-defined]
+                case Shut(room=room):
+                    self._shut(room)
+
+    def _appended(self, conn: Connection, id: str, done: asyncio.Future[Receipt]) -> None:
+        conn.under_way -= 1
+        error = done.exception()
+        if isinstance(error, StoreError):
+            code = "storage_full" if isinstance(error, StoreFull) else "storage_down"
+            conn.tell(Refused(code=code, text=str(error), fatal=False, id=id))
+        elif error is None and done.result().duplicate:
+            conn.tell(Stored(id=id, seq=done.result().seq))
+        # Otherwise the message comes back through the room, which is the receipt.
+        if conn.has_ended and not conn.under_way:
+            self._lost(conn)
+
+    def _announce(self, effect: Announce) -> None:
+        opened = self._open(effect.room)
+        line = wire.encode(effect.frame)
+        opened.do(lambda fanout: fanout.publish(line))
+        if opened.plain is not None and (text := plain.line(effect.frame)) is not None:
+            opened.plain.publish(text, effect.session)
+
+    def _admit(self, conn: Connection, room: str, after: int | None) -> None:
+        self._openedof[conn] = room
+
+        def begin(head: int) -> bool:
+            welcome = self.hub.welcome(conn, head)
+            if welcome is None or not conn.is_open:
+                return False
+            conn.tell(welcome)
+            self._feeding.add(conn)
+            self._spawn(self._feed(conn, room, after, head))
+            return True
+
+        self._open(room).do(lambda fanout: fanout.admit(conn, begin))
+
+    async def _fetch(self, effect: Fetch) -> None:
+        conn: Connection = effect.conn  # type: ignore[assignment]
+        try:
+            events = await self._store.history(effect.room, before=effect.before, limit=effect.limit + 1)
+        except StoreError as error:
+            conn.tell(Refused(code="storage_down", text=str(error), fatal=False))
+            return
+        more = len(events) > effect.limit
+        lines = [msgspec.Raw(_line(event)) for event in events[more:]]
+        conn.tell(Paged(events=lines, more=more))
+
+    # ── rooms ──
+
+    def _open(self, room: str) -> OpenRoom:
+        opened = self._rooms.get(room)
+        if opened is None:
+            opened = self._rooms[room] = OpenRoom()
+            opened.task = self._spawn(self._deliver(room, opened))
+        return opened
+
+    async def _deliver(self, room: str, opened: OpenRoom) -> None:
+        """Give a room's readers all that becomes durable in it; the only source of messages."""
+        while opened.fanout is None:
+            with contextlib.suppress(StoreError):
+                head = (await self._store.head([room]))[room]
+                opened.ready(
+                    Fanout(
+                        head,
+                        ring=self.limits.ring,
+                        write=self.limits.write,
+                        soon=self.loop.call_soon,
+                        fallen=lambda reader, seq: self._admit(reader, room, seq),  # type: ignore[arg-type]
+                    )
+                )
+                break
+            await asyncio.sleep(_RETRY)
+        assert opened.fanout is not None
+        last = opened.fanout.seq
+        while True:
+            with contextlib.suppress(StoreError):
+                async with aclosing(self._store.tail(room, last)) as tail:  # type: ignore[type-var]
+                    async for events in tail:
+                        for event in events:
+                            line = _line(event)
+                            opened.fanout.publish(line + b"\n", event.seq)
+                            if opened.plain is not None:
+                                self._publish_plain(opened.plain, line, event.session)
+                            last = event.seq
+            await asyncio.sleep(_RETRY)
+
+    @staticmethod
+    def _publish_plain(room: PlainRoom, line: bytes, author: str) -> None:
+        event = wire.decode_event(line)
+        if isinstance(event, Said) and (text := plain.line(event)) is not None:
+            room.publish(text, author)
+
+    async def _feed(self, conn: Connection, room: str, after: int | None, head: int) -> None:
+        """Bring a newcomer from where it was up to ``head`` out of the store; the ring goes on there."""
+        try:
+            if after is None:
+                await self._send(
+                    conn, await self._store.history(room, before=head + 1, limit=self.limits.backlog)
+                )
+            elif after < head:
+                async with aclosing(self._store.tail(room, after)) as tail:  # type: ignore[type-var]
+                    async for events in tail:
+                        await self._send(conn, [event for event in events if event.seq <= head])
+                        if events[-1].seq >= head:
+                            break
+            await conn.writable()
+        except StoreError as error:
+            farewell(conn, f"The history cannot be read: {error}")
+            return
+        finally:
+            self._feeding.discard(conn)
+        self.drained(conn)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a part of the server broke", exc_info=error)
+
+    @staticmethod
+    async def _send(conn: Connection, events: list[Event]) -> None:
+        await conn.writable()
+        if events:
+            conn.write(b"".join(_line(event) + b"\n" for event in events))
+
+    def _shut(self, room: str) -> None:
+        opened = self._rooms.pop(room, None)
+        if opened is not None and opened.task is not None:
+            opened.task.cancel()
+
+    # ── connections ──
+
+    def came(self, conn: Connection) -> None:
+        """A connection was made; others may have to give way to it."""
+        self._connections[conn] = None
+        self._unnamed[conn] = None
+        if len(self._connections) > self.limits.connections:
+            oldest = next(iter(self._unnamed))
+            if oldest is conn:
+                farewell(conn, "This chat is full. Try again later.")
+            else:
+                oldest.abort()
+        elif len(self._unnamed) > self.limits.unnamed:
+            # A whole class that comes at once has not had the time to speak; only those who kept silent
+            # for a while give way.
+            oldest = next(iter(self._unnamed))
+            if self.loop.time() - oldest.since > 4 * self.limits.greeting:
+                oldest.abort()
+
+    def named(self, conn: Connection) -> None:
+        self._unnamed.pop(conn, None)
+
+    def went(self, conn: Connection) -> None:
+        """A connection has ended."""
+        self._connections.pop(conn, None)
+        self._unnamed.pop(conn, None)
+        room = self._openedof.pop(conn, None)
+        if room is not None and room in self._rooms:
+            self._rooms[room].do(lambda fanout: fanout.leave(conn))
+        # What it said last is said before it has left.
+        if not conn.under_way:
+            self._lost(conn)
+
+    def _lost(self, conn: Connection) -> None:
+        self.act(self.hub.lost(conn, self.loop.time()))
+
+    def drained(self, conn: Connection) -> None:
+        """A connection's socket has room again."""
+        room = self._openedof.get(conn)
+        opened = self._rooms.get(room) if room is not None else None
+        if opened is not None and opened.fanout is not None and conn not in self._feeding:
+            opened.fanout.drained(conn)
+
+    def enter_plain(self, conn: Connection, session: PlainSession) -> PlainRoom:
+        """A plain member reads its room from here on."""
+        opened = self._open("lobby")
+        if opened.plain is None:
+            opened.plain = PlainRoom()
+        return opened.plain
+
+    def find_key(self, key_id: str) -> tuple[Key | None, str]:
+        """The key of an id and a secret to answer with; a void or unknown id gets a decoy's, so that
+        nobody learns which ids exist."""
+        key = self._keys.get(key_id)
+        if key is not None and key.is_valid(self._clock()):
+            return key, key.secret
+        return None, keys.decoy(self._decoy_seed, key_id)
+
+    def add_key(self, key: Key) -> list[Key]:
+        """Take a new key; returns all that are still valid, for the store to keep."""
+        self._keys[key.id] = key
+        now = self._clock()
+        self._keys = {key.id: key for key in self._keys.values() if key.is_valid(now)}
+        return list(self._keys.values())
+
+    # ── time ──
+
+    def _tick(self) -> None:
+        self._tick_handle = self.loop.call_later(1, self._tick)
+        now = self.loop.time()
+        self.act(self.hub.expire(now))
+        for conn in list(self._unnamed):
+            if now - conn.since < self.limits.hello:
+                break
+            farewell(conn, "You did not say who you are in time.")
+            self._unnamed.pop(conn, None)
+        for conn in list(self._connections):
+            if now - conn.heard > self.limits.dead and not conn.is_plain:
+                conn.abort()
+
+    # ── the end ──
+
+    async def close(self, reason: str) -> None:
+        """Say goodbye to all, and end what runs."""
+        self._tick_handle.cancel()
+        connections = list(self._connections)
+        for conn in connections:
+            farewell(conn, reason)
+        deadline = self.loop.time() + self.limits.flush
+        while self._connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.005)
+        for conn in list(self._connections):
+            conn.abort()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+
+def _line(event: Event) -> bytes:
+    """A stored event as it travels, without its newline."""
+    return wire.logged(event.body, event.seq, event.at)

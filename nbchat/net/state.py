@@ -1,0 +1,111 @@
+"""What a client knows, shared between its receive thread (which writes) and everybody else (who read).
+
+One lock guards it, held for moments only and never while somebody else's code runs. Whoever waits for
+news waits on ``changed`` and then looks at what it needs, from where it was: a row number, a seq.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from nbchat.core.errors import NotConfirmed
+from nbchat.core.limits import Limits
+from nbchat.core.transcript import Message, Transcript
+
+
+class Outgoing:
+    """A message on its way, as ``client.send()`` returns it.
+
+    ``seq`` is its number in the room, None until it is durable; ``error`` says why it was refused.
+    """
+
+    def __init__(self, id: str, text: str, auto: bool = False) -> None:
+        self.id = id
+        self.text = text
+        self.auto = auto
+        self.seq: int | None = None
+        self.error: Exception | None = None
+        self.is_sent = False
+        self._done = threading.Event()
+
+    def wait(self, timeout: float | None = 30) -> Outgoing:
+        """Return when the message is durable. Raises NotConfirmed after ``timeout`` seconds (the message
+        stays pending and goes out by itself), or the error with which it was refused."""
+        if not self._done.wait(timeout):
+            raise NotConfirmed(
+                f"No receipt came within {timeout} s. The message is still pending (client.pending) and is "
+                "sent by itself when the server is back."
+            )
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def settle(self, seq: int | None = None, error: Exception | None = None) -> None:
+        self.seq, self.error = seq, error
+        self._done.set()
+
+    def __repr__(self) -> str:
+        state = f"seq {self.seq}" if self.seq else "refused" if self.error else "pending"
+        return f"<message {self.text[:40]!r}, {state}>"
+
+
+class State:
+    """One client's knowledge. Read and written with ``changed`` held."""
+
+    def __init__(self, name: str, room: str) -> None:
+        self.changed = threading.Condition()
+        self.version = 0
+        self.name = name
+        self.room = room
+        self.role = "member"
+        self.status = "connecting"
+        self.reason = ""
+        self.retry_at = 0.0
+        """When the next attempt to connect is due, by time.monotonic()."""
+        self.transcript = Transcript()
+        self.pending: dict[str, Outgoing] = {}
+        self.errors: deque[str] = deque(maxlen=100)
+        self.start: int | None = None
+        """The room's last seq when the client first came: what is newer is no backlog."""
+        self.text_limit = Limits().text
+        self.is_plain = False
+
+    def set(self, **values: object) -> None:
+        """Change some values and wake whoever waits."""
+        with self.changed:
+            for name, value in values.items():
+                setattr(self, name, value)
+            self.touch()
+
+    def touch(self) -> None:
+        """Wake whoever waits; to be called with ``changed`` held."""
+        self.version += 1
+        self.changed.notify_all()
+
+    def wait(self, ready: Callable[[], bool], timeout: float | None) -> bool:
+        """Wait until ``ready()`` (called with the lock held); False when the time is up."""
+        with self.changed:
+            return self.changed.wait_for(ready, timeout)
+
+    def after(self, seq: int) -> list[Message]:
+        """The messages after a seq that are still kept, oldest first; to be called with ``changed`` held."""
+        found = []
+        for message in reversed(self.transcript.messages):
+            if message.seq <= seq:
+                break
+            found.append(message)
+        return found[::-1]
+
+
+class Deadline:
+    """What is left of a time that several waits share."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def left(self) -> float | None:
+        return None if self._end is None else max(0.0, self._end - time.monotonic())

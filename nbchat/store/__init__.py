@@ -1,0 +1,87 @@
+"""The memory: the only truth about what was said, and the promise that any memory keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from nbchat.core.errors import StoreDown, StoreFull
+
+__all__ = ["Event", "Receipt", "RoomStore", "StoreDown", "StoreFull", "open_store"]
+
+
+class Event(Struct, frozen=True, gc=False):
+    """One entry of a room's log. ``body`` is JSON that the store does not look into; ``at`` is in
+    milliseconds since 1970."""
+
+    seq: int
+    at: int
+    session: str
+    id: str
+    body: bytes
+
+
+class Receipt(Struct, frozen=True, gc=False):
+    """The answer to an append: it is durable, under this number. ``duplicate`` when it was before."""
+
+    seq: int
+    at: int
+    duplicate: bool = False
+
+
+class RoomStore(Protocol):
+    """What a memory promises. All methods are called on one event loop's thread.
+
+    A room is a log of events, numbered 1, 2, 3 … without gaps or reuse. ``(room, session, id)`` is in it
+    once, for ever. The log's name, ``log_id``, changes when the memory is another one.
+    """
+
+    log_id: str
+
+    @property
+    def meta(self) -> Mapping[str, str]:
+        """Small things kept with the log (keys, for one); changed by :meth:`remember`."""
+
+    async def open(self) -> None:
+        """Make ready. Raises :class:`AlreadyServing` if another process keeps this memory."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go; a second call does nothing."""
+
+    def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
+        """Add one event at the end. The future is done when the event is durable.
+
+        It fails with StoreFull when nothing was written; then every later append of that room and
+        session fails as well until the refused id comes again, so that a sender's order holds. It fails
+        with StoreDown when the outcome is unknown; the same id is to be appended again, likewise.
+        """
+
+    def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+        """The events after+1, after+2, …, first the kept ones, then each as it becomes durable: no gap,
+        no repeat, for as long as it is read."""
+
+    async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
+        """The ``limit`` newest events with a seq below ``before``, oldest first."""
+
+    async def head(self, rooms: list[str]) -> dict[str, int]:
+        """The last seq of each room; 0 for one that is empty."""
+
+    async def redact(self, room: str, seq: int) -> None:
+        """Take an event's text away; its place in the order stays."""
+
+    async def remember(self, key: str, value: str) -> None:
+        """Keep a small thing with the log."""
+
+
+def open_store(where: str | Path | None, clock: Callable[[], float]) -> RoomStore:
+    """The memory for a place, not yet opened: a file's path, or None for this process's memory only.
+
+    ``clock`` gives seconds since 1970 and stamps the events.
+    """
+    from nbchat.store.sqlite import SQLiteStore
+
+    return SQLiteStore(where, clock)

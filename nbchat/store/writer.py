@@ -1,0 +1,213 @@
+"""The threads that hold SQLite's connections: one that writes, in groups, and one that reads.
+
+Results go back to the event loop's thread in one call for a whole commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from nbchat.core.errors import StoreDown, StoreError, StoreFull
+from nbchat.store import Event, Receipt
+
+T = TypeVar("T")
+
+GROUP = 1000
+"""Messages in one commit at the most: about 10 ms of work."""
+
+_INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (room, session, id) DO NOTHING"
+_FIND = "SELECT seq, at FROM log WHERE room = ? AND session = ? AND id = ?"
+HEAD = "SELECT head FROM room WHERE name = ?"
+_SET_HEAD = "INSERT INTO room VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET head = excluded.head"
+
+
+class Append:
+    __slots__ = ("body", "committed", "future", "id", "room", "session")
+
+    def __init__(
+        self,
+        room: str,
+        session: str,
+        id: str,
+        body: bytes,
+        future: asyncio.Future[Receipt],
+        committed: Callable[[dict[str, list[Event]]], None],
+    ) -> None:
+        self.room, self.session, self.id, self.body = room, session, id, body
+        self.future, self.committed = future, committed
+
+
+class Call:
+    __slots__ = ("function", "future")
+
+    def __init__(self, function: Callable[[sqlite3.Connection], Any], future: asyncio.Future[Any]) -> None:
+        self.function, self.future = function, future
+
+
+class Worker:
+    """A daemon thread with a connection of its own, which does its jobs in order."""
+
+    _name = "nbchat store"
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._connect = connect
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    async def call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        future = asyncio.get_running_loop().create_future()
+        self.jobs.put(Call(function, future))
+        return await future  # type: ignore[no-any-return]
+
+    async def end(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+        self.jobs.put(Call(sqlite3.Connection.close, future))
+        self.jobs.put(None)
+        with contextlib.suppress(sqlite3.Error):
+            await future
+        self._thread.join(2)
+
+    def _run(self) -> None:
+        db: sqlite3.Connection | None = None
+        while (job := self.jobs.get()) is not None:
+            try:
+                db = db or self._connect()
+            except (sqlite3.Error, OSError) as error:
+                _post(job.future, error=error if isinstance(error, sqlite3.Error) else unwritable(error))
+                continue
+            self._do(db, job)
+
+    def _do(self, db: sqlite3.Connection, job: Any) -> None:
+        try:
+            result = job.function(db)
+        except (sqlite3.Error, StoreError) as error:
+            _post(job.future, error=error)
+        else:
+            _post(job.future, result)
+
+
+class Writer(Worker):
+    """Owns the writing connection: groups appends into commits and gives the numbers."""
+
+    _name = "nbchat store writer"
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._heads: dict[str, int] = {}
+        self._refused: dict[tuple[str, str], str] = {}
+        """(room, session) → the id that has to come again before any other of that session."""
+        super().__init__(connect)
+
+    def _do(self, db: sqlite3.Connection, job: Any) -> None:
+        if not isinstance(job, Append):
+            super()._do(db, job)
+            return
+        group, other = [job], None
+        while len(group) < GROUP and not self.jobs.empty():
+            following = self.jobs.get()
+            if not isinstance(following, Append):
+                other = following
+                break
+            group.append(following)
+        self._commit(db, group)
+        if other is not None:
+            super()._do(db, other)
+
+    def _commit(self, db: sqlite3.Connection, group: list[Append]) -> None:
+        at = int(self._clock() * 1000)
+        heads: dict[str, int] = {}
+        events: dict[str, list[Event]] = {}
+        answers: list[tuple[Append, Receipt | StoreError]] = []
+        failed: StoreError | None = None
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for job in group:
+                answers.append((job, self._insert(db, job, at, heads, events)))
+            if heads:
+                db.executemany(_SET_HEAD, heads.items())
+        except sqlite3.Error as error:
+            failed = StoreFull(f"The history could not be written ({error}); nothing of it was kept.")
+        if failed is None:
+            try:
+                db.execute("COMMIT")
+            except sqlite3.Error as error:
+                failed = StoreDown(f"The history could not be written to the end ({error}).")
+        if failed is not None:
+            with contextlib.suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            self._heads.clear()
+            events = {}
+            answers = [(job, failed) for job in group]
+        else:
+            self._heads.update(heads)
+        for job, answer in answers:
+            key = (job.room, job.session)
+            if isinstance(answer, StoreError):
+                self._refused.setdefault(key, job.id)
+            elif self._refused.get(key) == job.id:
+                del self._refused[key]
+        _deliver(answers, events)
+
+    def _insert(
+        self,
+        db: sqlite3.Connection,
+        job: Append,
+        at: int,
+        heads: dict[str, int],
+        events: dict[str, list[Event]],
+    ) -> Receipt | StoreError:
+        if self._refused.get((job.room, job.session), job.id) != job.id:
+            return StoreFull("An earlier message has to be sent again first.")
+        head = heads.get(job.room) or self._heads.get(job.room)
+        if head is None:
+            head = (db.execute(HEAD, (job.room,)).fetchone() or (0,))[0]
+        row = (job.room, head + 1, at, job.session, job.id, job.body)
+        if db.execute(_INSERT, row).rowcount == 0:
+            seq, then = db.execute(_FIND, (job.room, job.session, job.id)).fetchone()
+            return Receipt(seq, then, duplicate=True)
+        heads[job.room] = head + 1
+        events.setdefault(job.room, []).append(Event(*row[1:]))
+        return Receipt(head + 1, at)
+
+
+def _deliver(answers: list[tuple[Append, Receipt | StoreError]], events: dict[str, list[Event]]) -> None:
+    """Take one commit's results to the loop's thread: the events first, then the receipts."""
+    first = answers[0][0]
+
+    def arrive() -> None:
+        if events:
+            first.committed(events)
+        for job, answer in answers:
+            if job.future.done():
+                continue
+            if isinstance(answer, Receipt):
+                job.future.set_result(answer)
+            else:
+                job.future.set_exception(answer)
+
+    with contextlib.suppress(RuntimeError):  # the loop has ended; nobody waits for this any more
+        first.future.get_loop().call_soon_threadsafe(arrive)
+
+
+def _post(future: asyncio.Future[Any], result: Any = None, *, error: Exception | None = None) -> None:
+    def arrive() -> None:
+        if not future.done():
+            future.set_exception(error) if error is not None else future.set_result(result)
+
+    with contextlib.suppress(RuntimeError):
+        future.get_loop().call_soon_threadsafe(arrive)
+
+
+def unwritable(error: OSError) -> StoreDown:
+    return StoreDown(
+        f"The history cannot be kept there: {error.strerror or error} ({error.filename}). Give another "
+        "file with history=…, or history=None for a chat that keeps nothing."
+    )
