@@ -14,6 +14,7 @@ import secrets
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,8 +27,8 @@ from nbchat.store.writer import HEAD, Append, Worker, Writer, unwritable
 T = TypeVar("T")
 
 SCHEMA = 1
-RECENT = 256
-"""Events of a room kept at hand for its readers; older ones are read from the database."""
+RECENT = 1024
+"""Events of a room kept at hand for its readers, more than one commit brings; older ones are read."""
 READ = 500
 """Events in one read of the database."""
 
@@ -202,7 +203,7 @@ class _Recent:
         """What comes after ``seq``; None when the database has to be asked."""
         if not self.events or self.events[0].seq > seq + 1:
             return None
-        return [event for event in self.events if event.seq > seq]
+        return list(islice(self.events, seq + 1 - self.events[0].seq, None))
 
     async def wait(self) -> None:
         future = asyncio.get_running_loop().create_future()
