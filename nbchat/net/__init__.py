@@ -1,0 +1,1 @@
+"""The wires: all sockets, threads and event loops."""

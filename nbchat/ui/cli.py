@@ -1,0 +1,82 @@
+"""The nbchat command: arguments to calls."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+import nbchat
+from nbchat.core.errors import ChatError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0, 1 for an error that was explained, 2 for wrong usage."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed))
+    except ChatError as error:
+        print(f"nbchat: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read us has gone; that is no error, and there is nowhere to say so
+        return 0
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    history = None if parsed.history == "none" else parsed.history
+    with nbchat.serve(parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain) as server:
+        title = f"the chat {server.name!r}" if server.name else "a nameless chat"
+        print(f"Serving {title} on {server.url} (history: {server.history}).")
+        print(f"To join on this machine:  nbchat join {server.name or server.url}")
+        if parsed.invite:
+            print(f"Invitation, good for 12 hours:  {server.invite()}")
+        print("Ctrl-C stops it.", flush=True)
+        while not stop.wait(3600):
+            pass
+    return 0
+
+
+def _join(parsed: argparse.Namespace) -> int:
+    from nbchat.ui import terminal
+
+    with nbchat.connect(parsed.link, parsed.name, parsed.room) as client:
+        return terminal.talk(client)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nbchat", description="Chat between notebooks and terminals.")
+    parser.add_argument("--version", action="version", version=f"nbchat {nbchat.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="start a chat on this machine")
+    serve.add_argument(
+        "name", nargs="?", metavar="NAME", help="the chat's name; with one, its history is kept"
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="default: 14900, or the next free one")
+    serve.add_argument("--history", default="auto", metavar="FILE", help="a file, or none")
+    serve.add_argument("--invite", action="store_true", help="print a link that others can join with")
+    serve.add_argument(
+        "--plain",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let plain-text clients (nc) join, or not",
+    )
+    serve.set_defaults(run=_serve)
+
+    join = commands.add_parser("join", help="join a chat")
+    join.add_argument(
+        "link", nargs="?", metavar="LINK", help="a link or a chat's name; default: this machine's chat"
+    )
+    join.add_argument("--name", help="your name (default: your login name)")
+    join.add_argument("--room", default="lobby", help="default: lobby")
+    join.set_defaults(run=_join)
+    return parser
