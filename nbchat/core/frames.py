@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from nbchat.core.limits import SAFE_INTEGER
 
 Seq = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
+Version = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
 Id = Annotated[str, Meta(pattern=r"\A[ -~]{1,64}\Z")]
 Nonce = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Proof = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -32,7 +33,7 @@ class Frame(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False)
 class Hello(Frame, frozen=True, tag="hello"):
     """The first line: which key will be used, and a nonce for the server's proof."""
 
-    v: int
+    v: Version
     key: Short
     nonce: Nonce
 
@@ -93,7 +94,7 @@ class MemberInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Challenge(Frame, frozen=True, tag="challenge"):
     """The server's nonce, and its proof that it knows the key's secret."""
 
-    v: int
+    v: Version
     nonce: Nonce
     proof: Proof
 

@@ -232,8 +232,10 @@ class Hub:
                 Drop(member.conn),
             ]
         self._gone.pop(member.session, None)
-        member.conn, member.role = conn, role
-        self._by_conn[conn] = member
+        self._by_conn[conn], member.conn = member, conn
+        if role != member.role:
+            member.role = role
+            effects.append(Announce(member.room.key, Joined(member=member.info), member.session))
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from nbchat.core.errors import UsageError
@@ -64,8 +65,17 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+            is_whole = field.type == "int"
+            if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
+                kind = "whole number" if is_whole else "number"
+                raise UsageError(f"Limits({field.name}={value!r}): this limit is a {kind} above 0.")
+            if not 0 < value < math.inf:
                 raise UsageError(f"Limits({field.name}={value!r}): a limit is a number above 0.")
+        if self.plain_write < 64:
+            raise UsageError(
+                f"Limits(plain_write={self.plain_write}): a write must have room for some characters "
+                "and their indent, so it has at least 64 bytes."
+            )
         if self.line < self.text:
             raise UsageError(
                 f"Limits(line={self.line}, text={self.text}): a line must have room for a text, "

@@ -92,10 +92,12 @@ class Transcript:
         self.log_id = event.log_id
         before, self.members = self.members, {info.name: _member(info) for info in event.members}
         if not fresh:
-            for name in before.keys() - self.members.keys():
-                self._row("left", name)
-            for name in self.members.keys() - before.keys():
-                self._row("joined", name)
+            for name in before:
+                if name not in self.members:
+                    self._row("left", name)
+            for name in self.members:
+                if name not in before:
+                    self._row("joined", name)
         return is_other
 
     def apply(self, event: Said | Joined | Left | Unknown) -> Message | None:

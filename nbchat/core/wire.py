@@ -8,6 +8,7 @@ becomes a frame by :func:`decode_request` (strict: what a stranger sends) or :fu
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -24,14 +25,15 @@ class _Outline(msgspec.Struct):
     """What can still be read of a line that is no frame."""
 
     type: str
-    seq: frames.Seq | None = None
-    id: frames.Id | None = None
+    seq: Any = None
+    id: Any = None
 
 
 _outline = msgspec.json.Decoder(_Outline)
 _REQUESTS = frozenset(kind.__struct_config__.tag for kind in frames.Request.__args__)
 _EVENTS = frozenset(kind.__struct_config__.tag for kind in frames.Event.__args__)
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Possessive, and an open end matches too: otherwise a line of \" takes quadratic time.
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 
 
 class Lines:
@@ -99,13 +101,12 @@ def decode_request(line: bytes) -> frames.Request:
         outline = _sketch(text)
         if outline is None:
             raise ProtocolError("bad_request", f"This request is wrong: {error}.") from None
+        id = _as(frames.Id, outline.id)
         if outline.type not in _REQUESTS:
             raise ProtocolError(
-                "unknown_type", "This server does not know that type of request.", id=outline.id
+                "unknown_type", "This server does not know that type of request.", id=id
             ) from None
-        raise ProtocolError(
-            "bad_request", f"This {outline.type} request is wrong: {error}.", id=outline.id
-        ) from None
+        raise ProtocolError("bad_request", f"This {outline.type} request is wrong: {error}.", id=id) from None
     except (msgspec.DecodeError, UnicodeError):
         raise ProtocolError("bad_json", "This line is not JSON.") from None
 
@@ -118,7 +119,7 @@ def decode_event(line: bytes) -> frames.Event | frames.Unknown:
         outline = _sketch(line)
         if outline is None or outline.type in _EVENTS:
             raise ProtocolError("bad_event", f"The server sent a wrong line: {error}.") from None
-        return frames.Unknown(outline.seq, line)
+        return frames.Unknown(_as(frames.Seq, outline.seq), line)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise ProtocolError("bad_json", "The server sent a line that is not JSON.") from None
 
@@ -126,7 +127,15 @@ def decode_event(line: bytes) -> frames.Event | frames.Unknown:
 def _sketch(line: str | bytes) -> _Outline | None:
     try:
         return _outline.decode(line)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _as(kind: Any, value: Any) -> Any:
+    """The value if it is of that kind, else None."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
         return None
 
 

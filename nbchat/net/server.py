@@ -166,11 +166,12 @@ class Server:
             ("plain-text clients", doors),
             ("join", f"in another notebook: <code>import nbchat; {html.escape(call)}</code>"),
         )
+        left = "'text-align:left'"
         cells = "".join(
-            f"<tr><th style='text-align:left'>{key}</th><td>{text}</td></tr>" for key, text in rows
+            f"<tr><th style={left}>{key}</th><td style={left}>{text}</td></tr>" for key, text in rows
         )
         return (
-            f"<table><caption style='text-align:left'><b>nbchat server: {title}</b></caption>{cells}</table>"
+            f"<table><caption style={left}><b>nbchat server: {title}</b></caption>{cells}</table>"
         )
 
     # ── the thread ──

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import filelock
 
-from nbchat.core.errors import AlreadyServing, StoreDown
+from nbchat.core.errors import AlreadyServing, StoreDown, StoreFull
 from nbchat.store import Event, Receipt
-from nbchat.store.writer import HEAD, Append, Worker, Writer, unwritable
+from nbchat.store.writer import HEAD, Append, Worker, Writer, is_full, unwritable
 
 T = TypeVar("T")
 
@@ -92,11 +92,14 @@ class SQLiteStore:
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
+        if writer is None:
+            return
         self._writer = self._reader = None
+        for recent in self._rooms.values():
+            recent.wake()
         if reader is not None:
             await reader.end()
-        if writer is not None:
-            await writer.end()
+        await writer.end()
         self._release()
 
     def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
@@ -110,6 +113,7 @@ class SQLiteStore:
         recent.readers += 1
         try:
             while True:
+                self._working()
                 seen = recent.commits
                 events = recent.after(after)
                 if events is None:
@@ -121,8 +125,8 @@ class SQLiteStore:
                     await recent.wait()
         finally:
             recent.readers -= 1
-            if not recent.readers:
-                self._rooms.pop(room, None)
+            if not recent.readers and self._rooms.get(room) is recent:
+                del self._rooms[room]
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         events = await self._read(_BEFORE, room, 2**62 if before is None else before, limit)
@@ -132,13 +136,13 @@ class SQLiteStore:
         def read(db: sqlite3.Connection) -> dict[str, int]:
             return {room: (db.execute(HEAD, (room,)).fetchone() or (0,))[0] for room in rooms}
 
-        return await self._working().call(read)
+        return await self._call(self._working(), read)
 
     async def redact(self, room: str, seq: int) -> None:
         def write(db: sqlite3.Connection) -> None:
             db.execute(_REDACT, (_REDACTED, room, seq))
 
-        await self._working().call(write)
+        await self._call(self._working(), write)
         if recent := self._rooms.get(room):
             recent.events.clear()
 
@@ -146,7 +150,7 @@ class SQLiteStore:
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-        await self._working().call(write)
+        await self._call(self._working(), write)
         self._meta[key] = value
 
     # ── inside ──
@@ -160,7 +164,16 @@ class SQLiteStore:
         def read(db: sqlite3.Connection) -> list[Event]:
             return [Event(*row) for row in db.execute(query, arguments)]
 
-        return await (self._reader or self._working()).call(read)
+        return await self._call(self._reader or self._working(), read)
+
+    @staticmethod
+    async def _call(worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await worker.call(function)
+        except sqlite3.Error as error:
+            if is_full(error):
+                raise StoreFull(f"The history could not be written ({error}); nothing of it was kept.") from error
+            raise StoreDown(f"The history could not be read or written ({error}).") from error
 
     def _committed(self, events: dict[str, list[Event]]) -> None:
         for room, new in events.items():
@@ -170,10 +183,13 @@ class SQLiteStore:
     def _connect(self) -> sqlite3.Connection:
         if self.path is None:
             return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     def _release(self) -> None:
@@ -194,6 +210,10 @@ class _Recent:
     def add(self, events: list[Event]) -> None:
         self.commits += 1
         self.events.extend(events)
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every reader look again."""
         waiting, self._waiting = self._waiting, []
         for future in waiting:
             if not future.done():
@@ -238,7 +258,14 @@ def _own(path: Path) -> filelock.BaseFileLock:
                 f"{who} already serves the history in {path}. To take part in that chat, type nbchat.join().",
                 pid,
             ) from None
-        note.write_text(f"{os.getpid()}\n")
+        try:
+            note.write_text(f"{os.getpid()}\n")
+            # Once, before SQLite opens it: closing another descriptor of an open database takes away its
+            # locks, and the next program to look into the file would delete the log under our hands.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError:
+            lock.release()
+            raise
         return lock
     except OSError as error:
         raise unwritable(error) from error

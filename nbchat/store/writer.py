@@ -87,7 +87,7 @@ class Worker:
     def _do(self, db: sqlite3.Connection, job: Any) -> None:
         try:
             result = job.function(db)
-        except (sqlite3.Error, StoreError) as error:
+        except Exception as error:  # whoever asked has to hear of it, and the thread goes on
             _post(job.future, error=error)
         else:
             _post(job.future, result)
@@ -125,20 +125,24 @@ class Writer(Worker):
         heads: dict[str, int] = {}
         events: dict[str, list[Event]] = {}
         answers: list[tuple[Append, Receipt | StoreError]] = []
+        came: set[tuple[str, str]] = set()
         failed: StoreError | None = None
         try:
             db.execute("BEGIN IMMEDIATE")
             for job in group:
-                answers.append((job, self._insert(db, job, at, heads, events)))
+                answers.append((job, self._insert(db, job, at, heads, events, came)))
             if heads:
                 db.executemany(_SET_HEAD, heads.items())
-        except sqlite3.Error as error:
+        except Exception as error:
             failed = StoreFull(f"The history could not be written ({error}); nothing of it was kept.")
         if failed is None:
             try:
                 db.execute("COMMIT")
             except sqlite3.Error as error:
-                failed = StoreDown(f"The history could not be written to the end ({error}).")
+                if is_full(error):
+                    failed = StoreFull(f"The history is full ({error}); nothing of it was kept.")
+                else:
+                    failed = StoreDown(f"The history could not be written to the end ({error}).")
         if failed is not None:
             with contextlib.suppress(sqlite3.Error):
                 if db.in_transaction:
@@ -163,9 +167,13 @@ class Writer(Worker):
         at: int,
         heads: dict[str, int],
         events: dict[str, list[Event]],
+        came: set[tuple[str, str]],
     ) -> Receipt | StoreError:
-        if self._refused.get((job.room, job.session), job.id) != job.id:
-            return StoreFull("An earlier message has to be sent again first.")
+        key = (job.room, job.session)
+        if key in self._refused and key not in came:
+            if self._refused[key] != job.id:
+                return StoreFull("An earlier message has to be sent again first.")
+            came.add(key)
         head = heads.get(job.room) or self._heads.get(job.room)
         if head is None:
             head = (db.execute(HEAD, (job.room,)).fetchone() or (0,))[0]
@@ -204,6 +212,10 @@ def _post(future: asyncio.Future[Any], result: Any = None, *, error: Exception |
 
     with contextlib.suppress(RuntimeError):
         future.get_loop().call_soon_threadsafe(arrive)
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def unwritable(error: OSError) -> StoreDown:

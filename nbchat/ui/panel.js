@@ -40,6 +40,7 @@ export default () => {
       views.add(view);
       view.addRows(store.rows);
       view.showState();
+      view.grow();
       return () => views.delete(view);
     },
   };
@@ -122,6 +123,7 @@ export default () => {
           members.replaceChildren(...state.members.map((each) => member(each, state.name)));
         }
       },
+      grow,
       refuse({ text, why }) {
         problem.textContent = why;
         if (!box.value) box.value = text; // nothing typed is lost

@@ -1,0 +1,45 @@
+# Bare `make` lists the targets. Everything runs in .venv, which is made when it is first needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8888
+
+.PHONY: help demo test check lint notebooks format clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+demo: $(VENV)/demo.ok  ## open the demo notebooks in JupyterLab
+	@$(BIN)/python notebooks/demo.py --port $(PORT)
+
+test: $(VENV)/test.ok  ## run every test, the notebooks included
+	@$(BIN)/python -m pytest --nbval
+
+check: lint test  ## format, lint, types, import arrows, then every test
+
+lint: $(VENV)/dev.ok  ## format, lint, types and import arrows only
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_arrows.py
+
+format: $(VENV)/dev.ok  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebooks: $(VENV)/test.ok  ## run the notebooks and write their outputs into them
+	$(BIN)/python notebooks/refresh.py
+
+clean:  ## remove .venv and what tests and tools leave
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+# One mark a set of packages; a changed pyproject.toml installs again.
+$(VENV)/%.ok: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "nbchat needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (once; takes a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
