@@ -1,0 +1,51 @@
+"""Join a chat and print what is said there: python minimal_client.py LINK NAME"""
+
+import hmac
+import json
+import secrets
+import socket
+import sys
+import threading
+import time
+from urllib.parse import unquote, urlsplit
+
+link, name = urlsplit(sys.argv[1]), sys.argv[2]
+key, _, secret = link.fragment.removeprefix("k=").partition(".")
+sock = socket.create_connection((link.hostname, link.port or 14900))
+lines = sock.makefile("rb")
+
+
+def send(**frame):
+    sock.sendall(json.dumps(frame).encode() + b"\n")
+
+
+def receive():
+    line = lines.readline().removeprefix(b"USERNAME")
+    event = json.loads(line or '{"type": "closing", "reason": "The server hung up."}')
+    if event["type"] in ("refused", "closing") and event.get("fatal", True):
+        sys.exit(event.get("text") or event.get("reason"))
+    return event
+
+
+def prove(who, challenge):
+    text = f"nbchat 1 {who}\n{nonce}\n{challenge['nonce']}"
+    return hmac.new(secret.encode(), text.encode(), "sha256").hexdigest()
+
+
+def stay():  # who sends nothing for 50 seconds counts as gone
+    while True:
+        time.sleep(15)
+        send(type="ping")
+
+
+send(type="hello", v=1, key=key, nonce=(nonce := secrets.token_hex(16)))
+challenge = receive()
+if not hmac.compare_digest(challenge["proof"], prove("server", challenge)):
+    sys.exit("Whoever answers there does not know this link's secret.")
+room = unquote(link.path.strip("/")) or "lobby"
+send(type="join", name=name, room=room, proof=prove("client", challenge), exact=False)
+threading.Thread(target=stay, daemon=True).start()
+while True:
+    match receive():
+        case {"type": "said", "by": by, "text": text}:
+            print(f"{by}: {text}".replace("\n", "\n  "), flush=True)

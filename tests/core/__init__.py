@@ -1,0 +1,1 @@
+"""Tests of the chat itself: no socket, no thread, no sleep; time is an argument."""

@@ -1,0 +1,154 @@
+"""Which names are names, and when two are the same."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbchat.core import names
+from nbchat.core.errors import BadName
+
+GOOD = [
+    "a", "7", "ada", "Ada Lovelace", "x_y-z.'", "O'Neil", "José", "Jose\u0301", "李雷", "Ødegård", "नमस्ते",
+    "Αλέξης", "ПЁТР", "محمد", "n" * 32, "0x2", "-a", "systems",
+]  # fmt: skip
+BAD = {
+    "empty": "",
+    "33 characters": "n" * 33,
+    "a very long one": "n" * 100_000,
+    "long before, short after normalising": "e\u0301" * 65,
+    "only a space": " ",
+    "space before": " ada",
+    "space after": "ada ",
+    "two spaces": "a  b",
+    "only marks": "-._'",
+    "newline": "a\nb",
+    "tab": "a\tb",
+    "NUL": "a\x00b",
+    "escape": "\x1b[31mada",
+    "C1 control": "a\x9bb",
+    "bidi override": "a\u202eb",
+    "bidi mark": "ada\u200f",
+    "bidi isolate": "a\u2066b",
+    "zero width space": "a\u200bda",
+    "zero width joiner": "a\u200dda",
+    "byte order mark": "\ufeffada",
+    "soft hyphen": "a\u00adda",
+    "no-break space": "a\u00a0b",
+    "em space": "a\u2003b",
+    "line separator": "a\u2028b",
+    "Hangul filler": "a\u3164",
+    "halfwidth filler": "a\uffa0",
+    "grapheme joiner": "a\u034fda",
+    "variation selector": "a\ufe0f",
+    "supplementary selector": "a\U000e0100",
+    "tag character": "a\U000e0041",
+    "combining at the start": "\u0301da",
+    "emoji": "ada😀",
+    "colon": "boss: hi",
+    "slash": "a/b",
+    "angle": "<b>",
+    "at": "ada@x",
+    "private use": "a\ue000",
+    "unassigned": "a\u0378",
+    "half a surrogate pair": "a\ud800",
+}
+RESERVED = ["system", "System", "SERVER", "You", "everyone", "ｓｙｓｔｅｍ", "ⓢystem", "ſystem", "ＹＯＵ"]
+
+anything = st.text(max_size=200) | st.text(st.characters(categories=["L", "M", "N", "P", "Z"]), max_size=60)
+some_name = anything.map(names.fit)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_name_is_given_back_in_nfc(name):
+    assert names.check(name) == names.check_member(name) == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize("why", BAD)
+def test_a_bad_name_is_refused(why):
+    with pytest.raises(BadName) as caught:
+        names.check(BAD[why])
+    assert names.RULE in str(caught.value)
+    str(caught.value).encode()  # what is told to others can be sent
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_nobody_is_called_what_the_chat_itself_is_called(name):
+    with pytest.raises(BadName):
+        names.check_member(name)
+
+
+def test_a_room_may_have_a_name_that_no_member_may():
+    assert names.check("everyone", "room name") == "everyone"
+    with pytest.raises(BadName, match="room name"):
+        names.check("", "room name")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("ada", "ADA"),
+        ("ada", "ａｄａ"),
+        ("José", "Jose\u0301"),
+        ("Straße", "STRASSE"),
+        ("ﬁn", "fin"),
+        ("Σ", "ς"),
+    ],
+)
+def test_names_that_look_the_same_are_the_same(one, other):
+    assert names.skeleton(one) == names.skeleton(other)
+
+
+@pytest.mark.parametrize(("one", "other"), [("ada", "ada2"), ("jose", "josé"), ("a b", "ab"), ("a.b", "a-b")])
+def test_other_names_are_others(one, other):
+    assert names.skeleton(one) != names.skeleton(other)
+
+
+@given(some_name)
+def test_a_skeleton_is_its_own_skeleton(name):
+    assert names.skeleton(names.skeleton(name)) == names.skeleton(name)
+    assert names.check(names.check(name)) == names.check(name)
+
+
+def test_a_taken_name_gets_the_next_free_number():
+    assert names.free("ada", {}) == "ada"
+    assert names.free("Ada", {"ada"}) == "Ada2"
+    assert names.free("ada", {"ada", "ada2", "ada3"}) == "ada4"
+    assert names.free("ada2", {"ada2"}) == "ada22"
+    assert names.free("n" * 32, {"n" * 32}) == "n" * 31 + "2"
+    assert names.free("n" * 30 + " x", {"n" * 30 + " x"}) == "n" * 30 + "2"
+    assert names.free("system", {}) == "system2"
+
+
+@given(some_name, st.sets(some_name, max_size=4), st.integers(1, 12))
+def test_a_free_name_is_a_name_and_is_free(name, others, count):
+    taken = {names.skeleton(other) for other in others}
+    for _ in range(count):
+        free = names.free(name, taken)
+        assert names.check_member(free) == free
+        assert names.skeleton(free) not in taken
+        taken.add(names.skeleton(free))
+
+
+@given(anything)
+def test_anything_can_be_made_fit(raw):
+    assert names.check_member(names.fit(raw)) == names.fit(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("ada", "ada"),
+        ("ada@example.org", "ada"),
+        ("DOMAIN\\ada", "DOMAIN-ada"),
+        ("--ada--", "ada"),
+        ("", "guest"),
+        ("@", "guest"),
+        ("system", "guest"),
+        ("a\ud800b", "a-b"),
+        ("n" * 100_000, "n" * 32),
+    ],
+)
+def test_a_login_name_becomes_a_name(raw, name):
+    assert names.fit(raw) == name

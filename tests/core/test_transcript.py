@@ -1,0 +1,131 @@
+"""Events in, rows out: numbered without gaps, whatever comes twice."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbchat.core.frames import Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core.transcript import Member, Message, Transcript
+
+
+def said(seq, text="hi", by="ada"):
+    return Said(seq, 1_790_000_000_000, f"id{seq}", by, text)
+
+
+def welcome(*names, log_id="log", head=0):
+    members = [MemberInfo(name=name) for name in names]
+    return Welcomed("s", "ada", "member", "lobby", log_id, head, members, {})
+
+
+def shown(transcript):
+    return [(row.kind, row.message.text if row.message else row.name) for row in transcript.rows]
+
+
+def test_messages_and_members_become_rows():
+    transcript = Transcript()
+    transcript.welcome(welcome("ada"))
+    transcript.apply(said(41, "one"))
+    transcript.apply(Joined(MemberInfo(name="bob", role="host")))
+    message = transcript.apply(said(42, "two", "bob"))
+    transcript.apply(Left("bob"))
+    transcript.notice("connection lost")
+    assert shown(transcript) == [
+        ("said", "one"), ("joined", "bob"), ("said", "two"), ("left", "bob"), ("notice", "system"),
+    ]  # fmt: skip
+    assert [row.n for row in transcript.rows] == [1, 2, 3, 4, 5]
+    assert message == Message(42, "bob", "two", 1_790_000_000_000, "id42")
+    assert str(message) == "bob: two"
+    assert message.at == datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+    assert list(transcript.members) == ["ada"]
+
+
+def test_what_was_seen_before_changes_nothing():
+    transcript = Transcript()
+    first = transcript.apply(said(1))
+    assert first is not None
+    assert transcript.apply(said(1)) is None
+    assert transcript.apply(said(2)) is not None
+    assert transcript.apply(said(1, "other")) is None
+    for _ in range(2):
+        transcript.apply(Joined(MemberInfo(name="bob")))
+    for _ in range(2):
+        transcript.apply(Left("bob"))
+    assert [kind for kind, _ in shown(transcript)] == ["said", "said", "joined", "left"]
+
+
+def test_a_gap_is_an_error_and_changes_nothing():
+    transcript = Transcript()
+    transcript.apply(said(5))
+    with pytest.raises(ValueError, match="7 came after message 5"):
+        transcript.apply(said(7))
+    assert transcript.seq == 5
+    assert transcript.apply(said(6)) is not None
+
+
+def test_an_unknown_event_keeps_its_place_and_is_not_shown():
+    transcript = Transcript()
+    transcript.apply(said(1))
+    assert transcript.apply(Unknown(2, b"{}")) is None
+    assert transcript.apply(Unknown(None, b"{}")) is None
+    assert transcript.apply(said(3)) is not None
+    with pytest.raises(ValueError, match="5 came after message 3"):
+        transcript.apply(Unknown(5, b"{}"))
+    assert [row.message.seq for row in transcript.rows] == [1, 3]
+
+
+def test_another_log_starts_anew():
+    transcript = Transcript()
+    assert not transcript.welcome(welcome("ada"))
+    transcript.apply(said(9))
+    assert not transcript.welcome(welcome("ada"))
+    assert transcript.seq == 9
+    assert transcript.welcome(welcome("ada", log_id="other"))
+    assert (transcript.seq, list(transcript.messages)) == (None, [])
+    assert transcript.apply(said(1)) is not None
+    assert [(row.n, row.kind) for row in transcript.rows] == [(1, "said"), (2, "reset"), (3, "said")]
+
+
+def test_after_an_outage_only_who_came_or_went_makes_a_row():
+    transcript = Transcript()
+    transcript.welcome(welcome("ada", "bob", "cid", "dan"))
+    transcript.welcome(welcome("ada", "eve", "dan", "fay"), fresh=False)
+    assert shown(transcript) == [("left", "bob"), ("left", "cid"), ("joined", "eve"), ("joined", "fay")]
+    assert list(transcript.members) == ["ada", "eve", "dan", "fay"]
+
+
+def test_a_member_is_a_name_that_knows_more():
+    transcript = Transcript()
+    transcript.apply(Joined(MemberInfo(name="bob", role="host", plain=True)))
+    bob = transcript.members["bob"]
+    assert (bob, bob.name, bob.role, bob.plain) == ("bob", "bob", "host", True)
+    assert type(bob.name) is str
+    assert isinstance(bob, Member)
+    transcript.apply(Joined(MemberInfo(name="bob", role="member")))
+    assert transcript.members["bob"].role == "member"
+
+
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 35))
+def test_after_gives_what_is_kept_and_newer(count, kept, n):
+    transcript = Transcript(kept)
+    for seq in range(1, count + 1):
+        transcript.apply(said(seq))
+    expected = [number for number in range(max(1, count - kept + 1), count + 1) if number > n]
+    assert [row.n for row in transcript.after(n)] == expected
+    assert len(transcript.messages) == min(count, kept)
+
+
+@given(st.lists(st.integers(1, 12), max_size=40), st.lists(st.sampled_from("abc"), max_size=20))
+def test_rows_and_seqs_have_no_gap_whatever_comes(seqs, names):
+    transcript = Transcript()
+    for seq in seqs:
+        try:
+            transcript.apply(said(seq))
+        except ValueError:
+            transcript.notice("gap")
+    for number, name in enumerate(names):
+        transcript.apply(Joined(MemberInfo(name=name)) if number % 2 else Left(name))
+    assert [row.n for row in transcript.rows] == list(range(1, transcript.n + 1))
+    found = [message.seq for message in transcript.messages]
+    assert found == list(range(found[0], found[-1] + 1)) if found else True

@@ -1,0 +1,87 @@
+"""The examples run, against a server on a free port."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import nbchat
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PATIENCE = 30
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[nbchat.Server]:
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    with nbchat.serve(port=0) as server:
+        yield server
+
+
+class Program:
+    """An example as a process; it is ended when it takes too long, so that no read waits for ever."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / name), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONUTF8": "1"},
+        )
+        self._patience = threading.Timer(PATIENCE, self._process.kill)
+        self._patience.start()
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def end(self) -> tuple[int, str]:
+        """Its exit status and what it wrote to standard error, once it has ended by itself."""
+        assert self._process.stderr is not None
+        return self._process.wait(), self._process.stderr.read()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._patience.cancel()
+        self._process.kill()
+        self._process.communicate()
+
+
+def test_the_minimal_client_prints_old_and_new_messages(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada") as ada:
+        ada.send("before").wait()
+        with Program("minimal_client.py", server.invite(), "printer") as printer:
+            assert printer.line() == "ada: before\n"
+            assert "printer" in server.members
+            ada.send("two\nlines, schön").wait()
+            assert printer.line() == "ada: two\n"
+            assert printer.line() == "  lines, schön\n"
+            server.stop()
+            status, words = printer.end()
+    assert (status, words.strip()) == (1, "The server was stopped.")
+
+
+def test_the_minimal_client_goes_to_the_room_of_the_link(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada", room="blue room") as ada:
+        ada.send("hi").wait()
+        with Program("minimal_client.py", server.invite("blue room"), "ada") as printer:
+            assert printer.line() == "ada: hi\n"
+            assert "ada2" in server.members
+
+
+def test_the_minimal_client_does_not_talk_to_whoever_lacks_the_secret(server: nbchat.Server) -> None:
+    wrong = f"{server.invite().rpartition('.')[0]}.wrong"
+    with Program("minimal_client.py", wrong, "printer") as printer:
+        status, words = printer.end()
+    assert status == 1
+    assert "does not know this link's secret" in words
+    assert server.members == []
