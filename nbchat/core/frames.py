@@ -82,7 +82,7 @@ class Bye(Frame, frozen=True, tag="bye"):
 # ── events ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class MemberInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class MemberInfo(Struct, frozen=True, kw_only=True):
     """A member as the others see it."""
 
     name: str

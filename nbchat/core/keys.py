@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 
 import msgspec
 
@@ -23,6 +24,9 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __repr__(self) -> str:
         return f"Key({self.id!r}, role={self.role!r})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
+        yield from (("id", self.id), ("role", self.role))
 
     def is_valid(self, now: float) -> bool:
         return self.ends is None or now < self.ends

@@ -18,7 +18,7 @@ class Limits:
     """
 
     line: int = 64 * KiB
-    """One line on the wire: a text of 16 KiB, every character escaped, and room to spare."""
+    """One line on the wire: a text of 16 KiB as JSON writers escape it (three times as long at the most)."""
     first_line: int = 4 * KiB
     """The same before a connection has named itself: a stranger may not fill memory."""
     text: int = 16 * KiB
@@ -71,6 +71,21 @@ class Limits:
                 raise UsageError(f"Limits({field.name}={value!r}): this limit is a {kind} above 0.")
             if not 0 < value < math.inf:
                 raise UsageError(f"Limits({field.name}={value!r}): a limit is a number above 0.")
+        if self.plain_write < 64:
+            raise UsageError(
+                f"Limits(plain_write={self.plain_write}): a write must have room for some characters "
+                "and their indent, so it has at least 64 bytes."
+            )
+        if self.line < 3 * self.text + KiB:
+            raise UsageError(
+                f"Limits(line={self.line}, text={self.text}): a line must have room for a text with every "
+                f"character escaped, so line has to be at least {3 * self.text + KiB}."
+            )
+        if self.dead < 2 * self.ping:
+            raise UsageError(
+                f"Limits(ping={self.ping}, dead={self.dead}): a peer must have the time to ping, so dead has "
+                "to be at least twice ping."
+            )
         if self.plain_write < 64:
             raise UsageError(
                 f"Limits(plain_write={self.plain_write}): a write must have room for some characters "

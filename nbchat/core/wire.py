@@ -33,6 +33,7 @@ _outline = msgspec.json.Decoder(_Outline)
 _REQUESTS = frozenset(kind.__struct_config__.tag for kind in frames.Request.__args__)
 _EVENTS = frozenset(kind.__struct_config__.tag for kind in frames.Event.__args__)
 # Possessive, and an open end matches too: otherwise a line of \" takes quadratic time.
+_HALVES = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 
 
@@ -108,6 +109,12 @@ def decode_request(line: bytes) -> frames.Request:
             ) from None
         raise ProtocolError("bad_request", f"This {outline.type} request is wrong: {error}.", id=id) from None
     except (msgspec.DecodeError, UnicodeError):
+        # Half a surrogate pair is good JSON by the letter, so the sender is told which message has it.
+        outline = _sketch(_HALVES.sub(r"\\ufffd", text))
+        if outline is not None and _HALVES.search(text):
+            raise ProtocolError(
+                "bad_text", "This line has half of a surrogate pair in it.", id=_as(frames.Id, outline.id)
+            ) from None
         raise ProtocolError("bad_json", "This line is not JSON.") from None
 
 

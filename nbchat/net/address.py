@@ -77,7 +77,7 @@ def parse(link: str) -> Address:
 # ── servers that run on this machine ────────────────────────────────────────────────────────────
 
 
-class Running(Struct, frozen=True, omit_defaults=True):
+class Running(Struct, frozen=True):
     """A server that runs on this machine: the runtime file's content."""
 
     pid: int

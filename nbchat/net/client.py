@@ -141,13 +141,12 @@ class Client:
             size = min(limit - len(found), _PAGE)
             future = self._receiver.page(before, size)
             try:
-                page = future.result(deadline.left)
+                page, before = future.result(deadline.left)
             except FutureTimeout:
                 raise Unreachable(f"No page of history came within {timeout} s.") from None
             found = page + found
-            if len(page) < size:
+            if before is None:
                 break
-            before = page[0].seq
         return found
 
     # ── listening ──

@@ -54,7 +54,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, events: Events) -> None:
         self._events = events
         self._transport: asyncio.Transport | None = None
-        self.heard = time.monotonic()
+        self.heard = self.spoke = time.monotonic()
+        """When the last byte came, and when the last one went."""
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         """Done when the connection has ended, with the reason if the peer gave one."""
         self._reason: Exception | None = None
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def write(self, data: bytes) -> None:
+        self.spoke = time.monotonic()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 

@@ -18,6 +18,7 @@ from nbchat.core import plain
 from nbchat.core.errors import BadName
 from nbchat.core.frames import Closing, Frame, Refused, Say
 from nbchat.core.texts import visible
+from nbchat.net.rate import Rate
 
 if TYPE_CHECKING:
     from nbchat.net.session import Connection
@@ -82,6 +83,9 @@ class PlainSession:
         self._offset = 0
         self._parts: deque[bytes] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._waiting: deque[str] = deque()
+        self._rate = Rate(shell.limits, shell.loop.time())
+        self._resume: asyncio.TimerHandle | None = None
 
     # ── what it sends ──
 
@@ -90,9 +94,27 @@ class PlainSession:
             data = self._join(data)
             if self._name is None:
                 return
-        for text in self._reader.messages(data):
-            say = Say(id=secrets.token_hex(8), text=text)
-            self._shell.act(self._shell.hub.handle(self._conn, say))
+        self._waiting.extend(self._reader.messages(data))
+        self._work()
+
+    def _work(self) -> None:
+        """Say what waits, as far as this member's rate allows; until then nothing more is read."""
+        self._resume = None
+        while self._waiting:
+            if wait := self._rate.wait(self._shell.loop.time()):
+                if not self._rate.is_slowed:
+                    self._rate.is_slowed = True
+                    self._say(plain.notice("you are sending fast; the rest follows slowly"))
+                self._conn.pause_reading()
+                self._resume = self._shell.loop.call_later(wait, self._work)
+                return
+            self._rate.take()
+            self._handle(self._waiting.popleft())
+        self._conn.resume_reading()
+
+    def _handle(self, text: str) -> None:
+        say = Say(id=secrets.token_hex(8), text=text)
+        self._shell.act(self._shell.hub.handle(self._conn, say))
 
     def _join(self, data: bytes) -> bytes:
         try:
@@ -124,8 +146,10 @@ class PlainSession:
         match frame:
             case Refused(text=text):
                 self._say(plain.notice(text))
-            case Closing(reason=reason):
-                self._say(plain.notice(reason))
+            case Closing(reason=reason):  # at once: the connection ends with it
+                last = "\n".join(["", plain.notice(reason), ""]).encode()
+                self._conn.write(b"".join(self._parts) + last)
+                self._parts.clear()
 
     def wake(self) -> None:
         """There may be something to write, unless it is too early."""
@@ -133,8 +157,11 @@ class PlainSession:
             self._write()
 
     def lost(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._resume):
+            if timer is not None:
+                timer.cancel()
+        while self._waiting:  # a pipe sends and hangs up; what one read brought is said all the same
+            self._handle(self._waiting.popleft())
         if self._room is not None:
             self._room.leave(self)
 

@@ -52,6 +52,9 @@ from nbchat.net.state import State
 
 log = logging.getLogger("nbchat")
 
+Answer = tuple[list[Message], int | None]
+"""A page: its messages, and the seq before which there are older ones (None at the beginning)."""
+
 _CONNECT = 5.0
 """Seconds for a connection to stand and be welcomed."""
 _CLOSE = 2.0
@@ -70,7 +73,7 @@ class Receiver:
         self._state = state
         self._wanted = wanted
         self._exact = exact
-        self._limits = Limits()
+        self._ping = Limits().ping
         self._session: str | None = None
         self._kept: Path | None = None
         self._conn: NativeConnection | PlainConnection | None = None
@@ -79,7 +82,7 @@ class Receiver:
         self._final: str | None = None
         self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
-        self._pages: deque[tuple[int | None, int, Future[list[Message]]]] = deque()
+        self._pages: deque[tuple[int | None, int, Future[Answer]]] = deque()
         self._closing: asyncio.Event | None = None
         self._flushing = False
         self._flush_lock = threading.Lock()
@@ -98,9 +101,9 @@ class Receiver:
             self._flushing = True
         self._call(self._flush)
 
-    def page(self, before: int | None, limit: int) -> Future[list[Message]]:
+    def page(self, before: int | None, limit: int) -> Future[Answer]:
         """Ask for a page of history."""
-        future: Future[list[Message]] = Future()
+        future: Future[Answer] = Future()
         if not self._call(self._ask_page, before, limit, future):
             future.set_exception(Closed("This client is closed."))
         return future
@@ -246,11 +249,11 @@ class Receiver:
         if not self._is_welcome:
             conn.fail(Unreachable("The server does not answer."))
         while True:
-            await asyncio.sleep(self._limits.ping / 2)
-            silent = time.monotonic() - conn.heard
-            if silent > self._limits.dead:
+            await asyncio.sleep(self._ping / 4)
+            now = time.monotonic()
+            if now - conn.heard > 2.5 * self._ping:
                 conn.fail(Unreachable("The server has gone silent."))
-            elif silent > self._limits.ping / 2:
+            elif now - conn.spoke > 0.75 * self._ping:
                 conn.ping()
 
     # ── events ──
@@ -305,6 +308,7 @@ class Receiver:
         state.name, state.role, state.room = event.name, event.role, event.room
         state.status, state.reason = "connected", ""
         state.text_limit = int(event.limits.get("text", state.text_limit))
+        self._ping = float(event.limits.get("ping", self._ping))
         if state.start is None:
             state.start = event.head
         self._session = event.session or None
@@ -353,7 +357,9 @@ class Receiver:
         if not self._pages:
             return
         found = [wire.decode_event(bytes(raw)) for raw in event.events]
-        self._pages.popleft()[2].set_result([from_said(said) for said in found if isinstance(said, Said)])
+        messages = [from_said(said) for said in found if isinstance(said, Said)]
+        first = getattr(found[0], "seq", None) if found else None
+        self._pages.popleft()[2].set_result((messages, first if event.more else None))
 
     # ── sending ──
 
@@ -373,7 +379,7 @@ class Receiver:
         for message in due:
             self._conn.say(message)
 
-    def _ask_page(self, before: int | None, limit: int, future: Future[list[Message]]) -> None:
+    def _ask_page(self, before: int | None, limit: int, future: Future[Answer]) -> None:
         if self._state.is_plain:
             future.set_exception(Refused("no_history", "A first-generation server keeps no history."))
             return

@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from nbchat.core import names
-from nbchat.core.errors import AddressInUse, ChatError, UsageError
+from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.net import address
@@ -174,9 +174,12 @@ def _taken(host: str, port: int, error: OSError) -> str:
 
 
 def _stop_all() -> None:
-    for server in list(_servers):
-        with contextlib.suppress(ChatError):
-            server.stop()
+    """At the interpreter's end: all at once, so that many take no longer than one."""
+    servers = list(_servers)
+    for server in servers:
+        server._begin_stop()
+    for server in servers:
+        server.stop()
 
 
 def _after_fork() -> None:

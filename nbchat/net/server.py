@@ -120,15 +120,17 @@ class Server:
 
     def stop(self) -> None:
         """Say goodbye to everybody, free the port and close the history. A second call does nothing."""
+        self._begin_stop()
         with self._lock:
-            end, loop = self._end, self._loop
-            if end is not None and loop is not None:
-                with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                    loop.call_soon_threadsafe(end.set)
             if self._thread is not threading.current_thread():
                 self._thread.join(_START)
             if self._running is not None:
                 address.withdraw(self._running)
+
+    def _begin_stop(self) -> None:
+        if self._end is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._end.set)
 
     def __enter__(self) -> Server:
         return self
@@ -170,9 +172,7 @@ class Server:
         cells = "".join(
             f"<tr><th style={left}>{key}</th><td style={left}>{text}</td></tr>" for key, text in rows
         )
-        return (
-            f"<table><caption style={left}><b>nbchat server: {title}</b></caption>{cells}</table>"
-        )
+        return f"<table><caption style={left}><b>nbchat server: {title}</b></caption>{cells}</table>"
 
     # ── the thread ──
 

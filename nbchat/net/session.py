@@ -16,6 +16,7 @@ from nbchat.core import keys, plain, wire
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import VERSION, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
 from nbchat.net.plain import PlainSession, is_own_user
+from nbchat.net.rate import Rate
 
 if TYPE_CHECKING:
     from nbchat.net.shell import Shell
@@ -44,6 +45,8 @@ class Connection(asyncio.Protocol):
         self.has_ended = False
         self.under_way = 0
         """Its messages that the store has not answered yet."""
+        self.waits_for_store = False
+        """A plain client's messages could not be kept and are tried again."""
         self.since = self.heard = shell.loop.time()
         """When it came, and when the last byte came from it."""
 
@@ -136,6 +139,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()  # type: ignore[union-attr]
 
     def resume_reading(self) -> None:
+        self.heard = self._shell.loop.time()
         if self.is_open:
             self._transport.resume_reading()  # type: ignore[union-attr]
 
@@ -212,9 +216,7 @@ class NativeSession:
         self._key: keys.Key | None = None
         self._nonces: tuple[str, str] | None = None
         self._is_member = False
-        self._tokens = float(shell.limits.burst)
-        self._counted = shell.loop.time()
-        self._is_slowed = False
+        self._rate = Rate(shell.limits, shell.loop.time())
         self._timer: asyncio.TimerHandle | None = None
 
     def received(self, data: bytes) -> None:
@@ -254,7 +256,6 @@ class NativeSession:
             self._overflow()
         elif self._is_paused and conn.is_open:
             self._is_paused = False
-            conn.heard = self._shell.loop.time()
             conn.resume_reading()
 
     def _request(self, line: bytes) -> None:
@@ -262,10 +263,11 @@ class NativeSession:
         try:
             request = wire.decode_request(line)
         except ProtocolError as error:
+            self._rate.take()
             shell.act(shell.hub.refuse(self._conn, error))
             return
         if not isinstance(request, Ping):
-            self._tokens -= 1
+            self._rate.take()
         shell.act(shell.hub.handle(self._conn, request))
 
     def _overflow(self) -> None:
@@ -287,17 +289,11 @@ class NativeSession:
 
     def _wait(self) -> float:
         """Seconds until this member may ask for something again; 0 when it may now."""
-        limits, now = self._shell.limits, self._shell.loop.time()
-        self._tokens = min(limits.burst, self._tokens + (now - self._counted) * limits.rate)
-        self._counted = now
-        if self._tokens >= 1:
-            if self._tokens >= limits.burst / 2:
-                self._is_slowed = False
-            return 0.0
-        if not self._is_slowed:
-            self._is_slowed = True
-            self._conn.tell(Slow(seconds=round(len(self._waiting) / limits.rate, 1)))
-        return (1 - self._tokens) / limits.rate
+        wait = self._rate.wait(self._shell.loop.time())
+        if wait and not self._rate.is_slowed:
+            self._rate.is_slowed = True
+            self._conn.tell(Slow(seconds=round(len(self._waiting) / self._shell.limits.rate, 1)))
+        return wait
 
     # ── hello and join ──
 

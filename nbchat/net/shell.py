@@ -91,11 +91,9 @@ class Shell:
         """Do what the hub asks for, in its order."""
         for effect in effects:
             match effect:
-                case Append(conn=conn, id=id):
-                    assert isinstance(conn, Connection)
-                    conn.under_way += 1
-                    future = self._store.append(effect.room, effect.session, id, effect.body)
-                    future.add_done_callback(partial(self._appended, conn, id))
+                case Append(conn=conn):
+                    conn.under_way += 1  # type: ignore[attr-defined]
+                    self._append(effect)
                 case Tell(conn=conn, frame=frame):
                     conn.tell(frame)  # type: ignore[attr-defined]
                 case Announce():
@@ -109,9 +107,23 @@ class Shell:
                 case Shut(room=room):
                     self._shut(room)
 
-    def _appended(self, conn: Connection, id: str, done: asyncio.Future[Receipt]) -> None:
-        conn.under_way -= 1
+    def _append(self, effect: Append) -> None:
+        future = self._store.append(effect.room, effect.session, effect.id, effect.body)
+        future.add_done_callback(partial(self._appended, effect))
+
+    def _appended(self, effect: Append, done: asyncio.Future[Receipt]) -> None:
+        conn, id = effect.conn, effect.id
+        assert isinstance(conn, Connection)
         error = done.exception()
+        if isinstance(error, StoreError) and conn.is_plain and conn.is_open:
+            # A plain client cannot send again, so this is done for it.
+            if not conn.waits_for_store:
+                conn.waits_for_store = True
+                conn.tell(Refused(code="storage_full", text=f"{error} It is tried again.", fatal=False))
+            self.loop.call_later(_RETRY, self._append, effect)
+            return
+        conn.under_way -= 1
+        conn.waits_for_store = conn.waits_for_store and conn.under_way > 0
         if isinstance(error, StoreError):
             code = "storage_full" if isinstance(error, StoreFull) else "storage_down"
             conn.tell(Refused(code=code, text=str(error), fatal=False, id=id))

@@ -95,7 +95,8 @@ class SQLiteStore:
         if writer is None:
             return
         self._writer = self._reader = None
-        for recent in self._rooms.values():
+        rooms, self._rooms = self._rooms, {}
+        for recent in rooms.values():
             recent.wake()
         if reader is not None:
             await reader.end()
@@ -172,7 +173,9 @@ class SQLiteStore:
             return await worker.call(function)
         except sqlite3.Error as error:
             if is_full(error):
-                raise StoreFull(f"The history could not be written ({error}); nothing of it was kept.") from error
+                raise StoreFull(
+                    f"The history could not be written ({error}); nothing of it was kept."
+                ) from error
             raise StoreDown(f"The history could not be read or written ({error}).") from error
 
     def _committed(self, events: dict[str, list[Event]]) -> None:
@@ -187,6 +190,7 @@ class SQLiteStore:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA secure_delete=ON")  # what is redacted goes from the file, too
         except sqlite3.Error:
             db.close()
             raise

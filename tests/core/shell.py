@@ -224,6 +224,7 @@ def check_end(shell: Shell, clients: list[Client]) -> None:
         client.is_reading = True
     shell.commit(len(shell.queue))
     check(shell, clients)
+    assert sum(map(len, shell.log.values())) == len(shell.places)
     for client in clients:
         room = names.skeleton(client.room)
         log = [wire.decode_event(line) for line in shell.log[room]]
