@@ -114,7 +114,6 @@ class SQLiteStore:
         recent.readers += 1
         try:
             while True:
-                self._working()
                 seen = recent.commits
                 events = recent.after(after)
                 if events is None:
@@ -122,6 +121,8 @@ class SQLiteStore:
                 if events:
                     after = events[-1].seq
                     yield events
+                elif self._rooms.get(room) is not recent:
+                    raise StoreDown("The history is closed.")
                 elif seen == recent.commits:
                     await recent.wait()
         finally:
@@ -242,6 +243,8 @@ def _prepare(db: sqlite3.Connection) -> dict[str, str]:
             "This history was written by a newer nbchat. Update nbchat, or give another file with history=…"
         )
     if version == 0:
+        if db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise StoreDown("This file is another program's database. Give another file with history=…")
         db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
     db.execute("INSERT OR IGNORE INTO meta VALUES ('log_id', ?)", (secrets.token_hex(16),))
     return dict(db.execute("SELECT key, value FROM meta"))

@@ -80,7 +80,10 @@ def write_notebook(path: Path, *cells: str) -> None:
     """A notebook with code cells."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}, "language_info": {"name": "python"}},
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "language_info": {"name": "python"},
+        },
     )
     nbformat.write(notebook, path)
 
@@ -96,7 +99,7 @@ def browser() -> Iterator[Any]:
             chromium.close()
 
 
-_KERNEL_READY = """async () => {
+KERNEL_READY = """async () => {
     const context = window.jupyterapp.shell.currentWidget.context.sessionContext;
     await context.ready;
     await context.session.kernel.info;
@@ -108,7 +111,7 @@ def open_notebook(page: Page, lab: str, name: str) -> None:
     workspace = Path(name).stem
     page.goto(lab.replace("/lab?", f"/lab/workspaces/{workspace}/tree/{name}?reset&"))
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
-    page.evaluate(_KERNEL_READY)
+    page.evaluate(KERNEL_READY)
 
 
 def run_all(page: Page) -> None:

@@ -37,7 +37,10 @@ class Kernel:
         """Run a cell; returns its value, which has to be a literal. What it prints fails the test."""
         outputs: list[dict[str, Any]] = []
         reply = self._client.execute_interactive(
-            code, timeout=PATIENCE + 5, output_hook=lambda message: outputs.append(message), store_history=True
+            code,
+            timeout=PATIENCE + 5,
+            output_hook=lambda message: outputs.append(message),
+            store_history=True,
         )
         assert reply["content"]["status"] == "ok", "\n".join(reply["content"]["traceback"])
         assert [each["content"] for each in outputs if each["msg_type"] == "stream"] == []
@@ -110,7 +113,9 @@ class Terminal:
         """Read until a text has appeared after what was expected before; returns what came until then."""
         end = time.monotonic() + PATIENCE
         while text not in self.seen:
-            assert self._read(end - time.monotonic()), f"{text!r} did not appear; the screen has:\n{self.seen}"
+            assert self._read(end - time.monotonic()), (
+                f"{text!r} did not appear; the screen has:\n{self.seen}"
+            )
         before, found, self.seen = self.seen.partition(text)
         self._used += len(before) + len(found)
         return before

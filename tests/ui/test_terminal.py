@@ -50,7 +50,9 @@ def test_strangers_control_characters_are_made_visible(chat: nbchat.Server) -> N
         terminal(*nbchat_command("join", chat.invite(), "--name", "bob")) as bob,
     ):
         bob.expect("bob>")
-        eve._receiver._loop.call_soon_threadsafe(eve._receiver._conn.write, b"red \x1b[31m title \x1b]0;x\x07 end")
+        eve._receiver._loop.call_soon_threadsafe(
+            eve._receiver._conn.write, b"red \x1b[31m title \x1b]0;x\x07 end"
+        )
         bob.expect("eve: red ␛[31m title ␛]0;x␇ end")
         assert b"\x1b]0;" not in bob._raw
 

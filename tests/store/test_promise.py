@@ -1,0 +1,348 @@
+"""What any memory promises (store/__init__.py), asked of each of them."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nbchat.core.errors import StoreDown
+
+
+async def fill(store, count, room="lobby", session="s1", first=1):
+    """Append ``count`` events with the ids 1, 2, 3 … at once; returns their receipts."""
+    numbers = range(first, first + count)
+    return await asyncio.gather(*(store.append(room, session, str(n), body(n)) for n in numbers))
+
+
+def body(number):
+    return b'{"type":"said","id":"%d"}' % number
+
+
+async def read(store, room, after, until):
+    """What a tail brings, up to the seq ``until``."""
+    found = []
+    async with aclosing(store.tail(room, after)) as tail:
+        async for events in tail:
+            assert events
+            found += events
+            if found[-1].seq >= until:
+                return found
+
+
+def seqs(events):
+    return [event.seq for event in events]
+
+
+# ── append ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_room_is_numbered_without_gaps_in_the_order_of_appending(keeper):
+    async def test(store):
+        receipts = await fill(store, 300)
+        assert seqs(receipts) == list(range(1, 301))
+        assert not any(receipt.duplicate for receipt in receipts)
+        events = await store.history("lobby", limit=500)
+        assert [(event.seq, event.id, event.body) for event in events] == [
+            (n, str(n), body(n)) for n in range(1, 301)
+        ]
+        assert [(event.at, event.session) for event in events] == [(receipt.at, "s1") for receipt in receipts]
+        assert receipts[0].at >= 1_790_000_000_000
+
+    keeper.run(test)
+
+
+def test_what_is_acknowledged_is_in_the_history(keeper):
+    async def test(store):
+        for number in range(1, 20):
+            receipt = await store.append("lobby", "s1", str(number), body(number))
+            (newest,) = await store.history("lobby", limit=1)
+            assert (newest.seq, newest.at, newest.body) == (receipt.seq, receipt.at, body(number))
+            assert await store.head(["lobby"]) == {"lobby": number}
+
+    keeper.run(test)
+
+
+def test_a_message_sent_again_has_its_first_place(keeper):
+    async def test(store):
+        first, again, other, later = await asyncio.gather(
+            store.append("lobby", "s1", "a", b"{}"),
+            store.append("lobby", "s1", "a", b'{"other":"text"}'),
+            store.append("lobby", "s1", "b", b"{}"),
+            store.append("lobby", "s1", "a", b"{}"),
+        )
+        assert (first.seq, first.duplicate) == (1, False)
+        assert (other.seq, other.duplicate) == (2, False)
+        for receipt in (again, later, await store.append("lobby", "s1", "a", b"{}")):
+            assert (receipt.seq, receipt.at, receipt.duplicate) == (1, first.at, True)
+        assert [event.body for event in await store.history("lobby")] == [b"{}", b"{}"]
+
+    keeper.run(test)
+
+
+def test_an_id_belongs_to_its_session_and_room(keeper):
+    async def test(store):
+        receipts = await asyncio.gather(
+            store.append("lobby", "s1", "a", b"{}"),
+            store.append("lobby", "s2", "a", b"{}"),
+            store.append("side", "s1", "a", b"{}"),
+        )
+        assert [(receipt.seq, receipt.duplicate) for receipt in receipts] == [
+            (1, False),
+            (2, False),
+            (1, False),
+        ]
+
+    keeper.run(test)
+
+
+def test_rooms_are_numbered_each_for_itself(keeper):
+    async def test(store):
+        rooms = [f"room {number}" for number in range(200)]
+        for number in (1, 2, 3):
+            await asyncio.gather(*(store.append(room, "s1", str(number), b"{}") for room in rooms))
+        assert await store.head(rooms) == dict.fromkeys(rooms, 3)
+        for room in rooms[::40]:
+            assert seqs(await store.history(room)) == [1, 2, 3]
+
+    keeper.run(test)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("rst"), st.sampled_from("xy"), st.sampled_from("1234"), st.booleans()),
+        max_size=30,
+    )
+)
+def test_any_appends_give_what_a_list_would(memory, appends):
+    """A list for each room is the truth; ``waits`` says where a commit ends at the latest."""
+
+    async def test(store):
+        rooms: dict[str, list[tuple[str, str]]] = {"r": [], "s": [], "t": []}
+        waiting = []
+        for room, session, id, waits in appends:
+            is_new = (session, id) not in rooms[room]
+            if is_new:
+                rooms[room].append((session, id))
+            expected = (rooms[room].index((session, id)) + 1, not is_new)
+            waiting.append((store.append(room, session, id, b"{}"), expected))
+            if waits:
+                await waiting[-1][0]
+        for future, expected in waiting:
+            assert ((await future).seq, future.result().duplicate) == expected
+        for room, entries in rooms.items():
+            assert [(event.session, event.id) for event in await store.history(room)] == entries
+
+    memory.run(test)
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("after", [0, 1, 600, 1199, 1200])
+def test_a_tail_brings_what_is_kept_and_then_what_comes(keeper, after):
+    async def test(store):
+        await fill(store, 1200)
+        reading = asyncio.create_task(read(store, "lobby", after, 1230))
+        await fill(store, 15, first=1201)
+        await asyncio.gather(fill(store, 15, first=1216), fill(store, 5, room="side"))
+        events = await reading
+        assert seqs(events) == list(range(after + 1, 1231))
+        assert [event.body for event in events] == [body(n) for n in range(after + 1, 1231)]
+
+    keeper.run(test)
+
+
+def test_a_tail_of_an_empty_room_waits_for_its_first_event(keeper):
+    async def test(store):
+        async with aclosing(store.tail("lobby", 0)) as tail:
+            first = asyncio.ensure_future(anext(tail))
+            await fill(store, 1, room="side")
+            assert not first.done()
+            await fill(store, 1)
+            assert seqs(await first) == [1]
+
+    keeper.run(test)
+
+
+def test_duplicates_do_not_come_through_a_tail(keeper):
+    async def test(store):
+        reading = asyncio.create_task(read(store, "lobby", 0, 4))
+        for _ in range(3):
+            await fill(store, 3)
+        await fill(store, 1, first=4)
+        assert seqs(await reading) == [1, 2, 3, 4]
+
+    keeper.run(test)
+
+
+def test_many_tails_see_the_same_each_from_its_place(keeper):
+    async def test(store):
+        await fill(store, 100)
+        places = [0, 0, 17, 50, 99, 100]
+        tails = [asyncio.create_task(read(store, "lobby", after, 400)) for after in places]
+        quitting = store.tail("lobby", 0)
+        assert seqs(await anext(quitting))[0] == 1
+        for first in range(101, 401, 50):
+            await fill(store, 50, first=first)
+        await quitting.aclose()
+        for after, events in zip(places, await asyncio.gather(*tails), strict=True):
+            assert seqs(events) == list(range(after + 1, 401))
+        assert seqs(await read(store, "lobby", 390, 400)) == list(range(391, 401))
+
+    keeper.run(test)
+
+
+def test_a_slow_tail_misses_nothing(keeper):
+    async def test(store):
+        async with aclosing(store.tail("lobby", 0)) as tail:
+            await fill(store, 1)
+            found = await anext(tail)
+            await fill(store, 2500, first=2)  # more than is kept at hand
+            async for events in tail:
+                found += events
+                if found[-1].seq == 2501:
+                    break
+            assert seqs(found) == list(range(1, 2502))
+
+    keeper.run(test)
+
+
+def test_history_comes_in_pages_oldest_first(keeper):
+    async def test(store):
+        await fill(store, 120)
+        assert seqs(await store.history("lobby")) == list(range(71, 121))
+        assert seqs(await store.history("lobby", before=71, limit=20)) == list(range(51, 71))
+        assert seqs(await store.history("lobby", before=3)) == [1, 2]
+        assert await store.history("lobby", before=1) == []
+        assert await store.history("lobby", before=0) == []
+        assert len(await store.history("lobby", before=2**53, limit=2**53)) == 120
+        assert await store.history("nowhere") == []
+
+    keeper.run(test)
+
+
+def test_heads(keeper):
+    async def test(store):
+        assert await store.head([]) == {}
+        await asyncio.gather(fill(store, 3), fill(store, 2, room="side"))
+        assert await store.head(["lobby", "nowhere", "side"]) == {"lobby": 3, "nowhere": 0, "side": 2}
+
+    keeper.run(test)
+
+
+# ── changing ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_redacted_text_goes_and_its_place_stays(keeper):
+    async def test(store):
+        async with aclosing(store.tail("lobby", 0)) as tail:
+            await fill(store, 3)
+            assert seqs(await anext(tail)) == [1, 2, 3]
+            before = await store.history("lobby")
+            await store.redact("lobby", 2)
+            after = await store.history("lobby")
+            assert seqs(after) == [1, 2, 3]
+            assert [after[0], after[2]] == [before[0], before[2]]
+            assert body(2) not in after[1].body
+            assert after[1].body.startswith(b'{"type":"redacted"')
+            assert await read(store, "lobby", 0, 3) == after
+            # It was said, for ever: sent again it is a duplicate, and does not come back.
+            assert [receipt.duplicate for receipt in await fill(store, 3)] == [True] * 3
+            assert await store.history("lobby") == after
+            await fill(store, 1, first=4)
+            assert seqs(await anext(tail)) == [4]
+
+    keeper.run(test)
+
+
+def test_what_is_remembered_can_be_read(keeper):
+    async def test(store):
+        assert "keys" not in store.meta
+        await store.remember("keys", "one")
+        await store.remember("keys", "two é")
+        assert store.meta["keys"] == "two é"
+
+    keeper.run(test)
+
+
+def test_a_memory_has_a_name(keeper):
+    async def log_id(store):
+        assert store.log_id
+        return store.log_id
+
+    first, second = keeper.run(log_id), keeper.run(log_id)
+    assert (first == second) == keeper.survives
+
+
+# ── closing ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_closing_finishes_what_was_begun_and_then_refuses(keeper):
+    async def test(store):
+        futures = [store.append("lobby", "s1", str(n), b"{}") for n in range(200)]
+        await asyncio.gather(store.close(), store.close())
+        assert seqs([future.result() for future in futures]) == list(range(1, 201))
+        await store.close()
+        with pytest.raises(StoreDown):
+            await store.append("lobby", "s1", "x", b"{}")
+        for late in (store.history("lobby"), store.head(["lobby"]), store.remember("a", "b")):
+            with pytest.raises(StoreDown):
+                await late
+
+    keeper.run(test)
+
+
+def test_a_tail_ends_when_its_store_is_closed(keeper):
+    async def test(store):
+        await fill(store, 1)
+        async with aclosing(store.tail("lobby", 0)) as tail:
+            await anext(tail)
+            waiting = asyncio.ensure_future(anext(tail))
+            await asyncio.sleep(0)
+            await store.close()
+            with pytest.raises(StoreDown):
+                await waiting
+
+    keeper.run(test)
+
+
+def test_a_store_never_opened_can_be_closed(keeper):
+    asyncio.run(keeper.make().close())
+
+
+def test_all_is_there_after_closing_and_opening(lasting):
+    async def before(store):
+        await fill(store, 60)
+        await fill(store, 2, room="side")
+        await store.redact("lobby", 10)
+        await store.remember("keys", "k1")
+        return await store.history("lobby", limit=100), store.log_id
+
+    async def after(store):
+        reading = asyncio.create_task(read(store, "lobby", 40, 62))
+        assert await store.head(["lobby", "side"]) == {"lobby": 60, "side": 2}
+        assert store.meta["keys"] == "k1"
+        assert [(receipt.seq, receipt.duplicate) for receipt in await fill(store, 2, first=60)] == [
+            (60, True),
+            (61, False),
+        ]
+        await fill(store, 1, first=62)
+        assert seqs(await reading) == list(range(41, 63))
+        return await store.history("lobby", before=61, limit=100), store.log_id
+
+    assert lasting.run(before) == lasting.run(after)
+
+
+def test_one_store_can_be_closed_and_opened_again(lasting):
+    async def test(store):
+        await fill(store, 3)
+        await store.open()  # it is open
+        await store.close()
+        await store.open()
+        assert seqs(await fill(store, 2, first=4)) == [4, 5]
+        assert seqs(await read(store, "lobby", 0, 5)) == [1, 2, 3, 4, 5]
+
+    lasting.run(test)
