@@ -86,16 +86,6 @@ class Limits:
                 f"Limits(ping={self.ping}, dead={self.dead}): a peer must have the time to ping, so dead has "
                 "to be at least twice ping."
             )
-        if self.plain_write < 64:
-            raise UsageError(
-                f"Limits(plain_write={self.plain_write}): a write must have room for some characters "
-                "and their indent, so it has at least 64 bytes."
-            )
-        if self.line < self.text:
-            raise UsageError(
-                f"Limits(line={self.line}, text={self.text}): a line must have room for a text, "
-                "so line has to be the larger number."
-            )
 
 
 UNDER_WAY = 32

@@ -32,8 +32,8 @@ class _Outline(msgspec.Struct):
 _outline = msgspec.json.Decoder(_Outline)
 _REQUESTS = frozenset(kind.__struct_config__.tag for kind in frames.Request.__args__)
 _EVENTS = frozenset(kind.__struct_config__.tag for kind in frames.Event.__args__)
-# Possessive, and an open end matches too: otherwise a line of \" takes quadratic time.
 _HALVES = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+# Possessive, and an open end matches too: otherwise a line of \" takes quadratic time.
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?')
 
 
@@ -87,7 +87,7 @@ def decode_request(line: bytes) -> frames.Request:
     """The request in one line from a client.
 
     Raises :class:`ProtocolError`, never anything else, with one of the codes ``bad_utf8``,
-    ``bad_json``, ``too_deep``, ``unknown_type`` and ``bad_request``.
+    ``bad_json``, ``bad_text``, ``too_deep``, ``unknown_type`` and ``bad_request``.
     """
     try:
         # Strings that are skipped (unknown fields) would otherwise not be looked at.

@@ -6,7 +6,6 @@ Within a process a server is known by its chat's name; this file holds the list 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import errno
 import os
 import socket
@@ -185,8 +184,7 @@ def _stop_all() -> None:
 def _after_fork() -> None:
     """A forked child has no server: its copies of the sockets are closed, the rest is left alone."""
     for server in _servers:
-        with contextlib.suppress(OSError):
-            os.close(server._sock.fileno())
+        server._forked()
     _servers.clear()
     address.here.clear()
 

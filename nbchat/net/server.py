@@ -132,6 +132,14 @@ class Server:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._end.set)
 
+    def _forked(self) -> None:
+        """In a forked child: let go of the copied sockets, so that peers see the parent's end."""
+        shell = self._shell
+        for fileno in (self._sock.fileno(), *(shell.filenos() if shell is not None else ())):
+            with contextlib.suppress(OSError):
+                os.close(fileno)
+        self._end = None
+
     def __enter__(self) -> Server:
         return self
 

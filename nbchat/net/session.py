@@ -54,6 +54,11 @@ class Connection(asyncio.Protocol):
     def is_plain(self) -> bool:
         return isinstance(self._session, PlainSession)
 
+    @property
+    def fileno(self) -> int:
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return sock.fileno() if sock is not None else -1
+
     # ── asyncio calls these ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

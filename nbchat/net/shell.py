@@ -303,6 +303,10 @@ class Shell:
             opened.plain = PlainRoom()
         return opened.plain
 
+    def filenos(self) -> list[int]:
+        """The sockets of all connections, for a forked child to close."""
+        return [conn.fileno for conn in self._connections]
+
     def find_key(self, key_id: str) -> tuple[Key | None, str]:
         """The key of an id and a secret to answer with; a void or unknown id gets a decoy's, so that
         nobody learns which ids exist."""

@@ -13,7 +13,7 @@ WHOLE = [field.name for field in fields(Limits) if field.type == "int"]
 @pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
 @pytest.mark.parametrize("value", [0, -1, True, None, "5", float("nan"), float("inf"), 2j])
 def test_a_limit_is_a_number_above_zero(name, value):
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(UsageError, match=f"{name}="):
         Limits(**{name: value})
 
 
@@ -28,15 +28,21 @@ def test_seconds_may_be_parts_or_wholes():
     assert Limits(grace=0.5).grace == 0.5
 
 
-def test_a_line_has_room_for_a_text():
-    assert Limits(line=100, text=100).text == 100
-    with pytest.raises(UsageError, match="line=99, text=100"):
-        Limits(line=99, text=100)
+def test_a_line_has_room_for_a_text_with_every_character_escaped():
+    assert Limits(line=1324, text=100).text == 100
+    with pytest.raises(UsageError, match="line=1323, text=100.* 1324"):
+        Limits(line=1323, text=100)
+
+
+def test_a_peer_has_the_time_to_ping():
+    assert Limits(ping=5, dead=10).dead == 10
+    with pytest.raises(UsageError, match=r"ping=20\.0, dead=39"):
+        Limits(dead=39)
 
 
 def test_a_write_to_a_plain_client_has_room_for_characters():
-    with pytest.raises(UsageError, match="plain_write=8"):
-        Limits(plain_write=8)
+    with pytest.raises(UsageError, match="plain_write=63"):
+        Limits(plain_write=63)
 
 
 def test_limits_are_named_and_fixed():

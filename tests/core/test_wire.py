@@ -186,9 +186,11 @@ BAD = [
     ('{"type":"ping","x":-Infinity}', "bad_json"),
     ('{"type":"ping","x":01}', "bad_json"),
     ('{"type":"ping","x":"a\tb"}', "bad_json"),
-    (say(text=r'"\ud800"'), "bad_json"),
-    (say(text=r'"\udc00\ud800"'), "bad_json"),
-    ('{"type":"ping","x":"\\ud800"}', "bad_json"),
+    (say(text=r'"\ud800"'), "bad_text"),
+    (say(text=r'"\uDC00\uD800"'), "bad_text"),
+    (say(text=r'"\ud83dx\ude00"'), "bad_text"),
+    (say(text=r'"\ud800')[:-1], "bad_json"),
+    ('{"type":"ping","x":"\\ud800"}', "bad_text"),
     (nested(DEPTH + 1), "too_deep"),
     ("[" * 60_000, "too_deep"),
     ('{"a":' * 10_000 + "1" + "}" * 10_000, "too_deep"),
@@ -272,7 +274,12 @@ def test_any_bytes_give_a_frame_or_a_protocol_error(line):
 
 
 def test_an_error_names_the_message_it_is_about():
-    for line, id in [(say(text="5"), "a"), ('{"type":"edit","id":"e1"}', "e1"), (say(id='"\\n"'), None)]:
+    for line, id in [
+        (say(text="5"), "a"),
+        (say(text=r'"\ud800"'), "a"),
+        ('{"type":"edit","id":"e1"}', "e1"),
+        (say(id='"\\n"'), None),
+    ]:
         with pytest.raises(ProtocolError) as caught:
             wire.decode_request(line.encode())
         assert caught.value.id == id

@@ -73,7 +73,7 @@ def running_lab(folder: Path) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)  # it ends its kernels first
 
 
 def write_notebook(path: Path, *cells: str) -> None:

@@ -54,7 +54,8 @@ def test_serving_imports_no_widget() -> None:
         "import sys, nbchat\n"
         "with nbchat.serve(port=0, history=None) as server, nbchat.connect(server) as client:\n"
         "    client.send('hi').wait()\n"
-        "print(sorted({'IPython', 'ipywidgets', 'anywidget', 'traitlets', 'prompt_toolkit'} & set(sys.modules)))"
+        "widgets = {'IPython', 'ipywidgets', 'anywidget', 'traitlets', 'prompt_toolkit'}\n"
+        "print(sorted(widgets & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)

@@ -36,6 +36,7 @@ def test_a_person(chat: nbchat.Server, leave: str) -> None:
         bob.type("ne\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
         bob.expect("bob: half a line")
+        bob.expect("bob>")
         bob.type(leave)
         assert "Traceback" not in bob.rest()
         assert bob.process.wait(PATIENCE) == 0
