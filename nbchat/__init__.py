@@ -50,5 +50,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """What ``%load_ext nbchat`` calls: makes ``%chat`` known."""
+    from nbchat.ui.magics import ChatMagics
+
+    shell.register_magics(ChatMagics)
+
+
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -213,7 +213,10 @@ class _Recent:
         self._waiting: list[asyncio.Future[None]] = []
 
     def add(self, events: list[Event]) -> None:
+        """What one commit brought; nothing when it is not known, and the database has to be asked."""
         self.commits += 1
+        if not events or (self.events and self.events[-1].seq + 1 != events[0].seq):
+            self.events.clear()
         self.events.extend(events)
         self.wake()
 

@@ -148,7 +148,7 @@ class Writer(Worker):
                 if db.in_transaction:
                     db.execute("ROLLBACK")
             self._heads.clear()
-            events = {}
+            events = {job.room: [] for job in group} if isinstance(failed, StoreDown) else {}
             answers = [(job, failed) for job in group]
         else:
             self._heads.update(heads)

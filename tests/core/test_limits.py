@@ -30,7 +30,7 @@ def test_seconds_may_be_parts_or_wholes():
 
 def test_a_line_has_room_for_a_text_with_every_character_escaped():
     assert Limits(line=1324, text=100).text == 100
-    with pytest.raises(UsageError, match="line=1323, text=100.* 1324"):
+    with pytest.raises(UsageError, match=r"line=1323, text=100.* 1324"):
         Limits(line=1323, text=100)
 
 

@@ -305,6 +305,36 @@ def test_a_commit_that_fails_at_its_end_is_settled_by_the_same_id(path, monkeypa
     run(path, test)
 
 
+def test_a_commit_that_succeeds_and_seems_to_fail_is_settled_too(path, monkeypatch):
+    broken = []
+
+    class Connection(sqlite3.Connection):
+        def execute(self, sql, *arguments):
+            done = super().execute(sql, *arguments)
+            if sql == "COMMIT" and broken:
+                raise sqlite3.OperationalError("disk I/O error")
+            return done
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *a, **more: connect(*a, **more, factory=Connection))
+
+    async def test(store):
+        async with aclosing(store.tail("lobby", 0)) as tail:
+            for seq in (1, 2):
+                assert await append(store, "s1", f"a{seq}") == seq
+                assert seqs(await anext(tail)) == [seq]
+            broken.append(True)
+            assert await append(store, "s1", "b") is StoreDown
+            assert seqs(await anext(tail)) == [3]
+            broken.clear()
+            assert await append(store, "s2", "x") == 4
+            assert (await store.append("lobby", "s1", "b", b"x")).duplicate
+            assert await append(store, "s1", "c") == 5
+            assert seqs(await anext(tail)) == [4, 5]
+
+    run(path, test)
+
+
 @posix
 def test_a_file_that_may_not_grow_is_recovered_from(path, python):
     process = python(MEETS_A_FILE_LIMIT, path)

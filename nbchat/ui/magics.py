@@ -1,0 +1,59 @@
+"""%chat in a notebook or in IPython, after ``%load_ext nbchat``.
+
+``%chat`` shows the panel (in a terminal: the newest messages), ``%chat some words`` says them, and a
+cell that begins with ``%%chat`` is said as it stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+
+from nbchat.core.texts import visible
+from nbchat.net.client import Client, connect
+from nbchat.ui.panel import ChatPanel, join
+
+_SHOWN = 20
+"""Messages shown where there is no panel."""
+
+
+@magics_class
+class ChatMagics(Magics):
+    """The magics of one IPython shell. They join the chat that :func:`nbchat.join` would, when first used."""
+
+    _panel: ChatPanel | None = None
+    _client: Client | None = None
+
+    @line_cell_magic
+    def chat(self, line: str, cell: str | None = None) -> Any:
+        """Take part in the chat: %chat shows it, %chat TEXT and %%chat say something."""
+        text = line if cell is None else cell
+        member = self._member()
+        if text.strip():
+            member.send(text.rstrip("\n"))
+            return None
+        return self._panel if self._panel is not None else _Listing(member)
+
+    def _member(self) -> Client:
+        """The client behind the magics, joined again where it was closed."""
+        if self._client is None or self._client.status == "closed":
+            if self._has_notebook():
+                self._panel = join()
+                self._client = self._panel.client
+            else:
+                self._client = connect()
+        return self._client
+
+    def _has_notebook(self) -> bool:
+        return self.shell is not None and hasattr(self.shell, "kernel")
+
+
+class _Listing:
+    """The newest messages as text."""
+
+    def __init__(self, client: Client) -> None:
+        self._lines = client.transcript()[-_SHOWN:] or ["(nothing has been said yet)"]
+
+    def __repr__(self) -> str:
+        return "\n".join(visible(line).replace("\n", "\n    ") for line in self._lines)
