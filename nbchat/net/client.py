@@ -48,6 +48,9 @@ class Client:
         except FutureTimeout:
             self._receiver.close()
             raise Unreachable(f"The server did not let {wanted!r} in within {_CONNECT:.0f} s.") from None
+        except BaseException:  # an interrupted cell, for one, leaves no member behind
+            self._receiver.close()
+            raise
         _clients.add(self)
 
     # ── who and how ──
@@ -59,6 +62,7 @@ class Client:
 
     @property
     def room(self) -> str:
+        """The room's name."""
         return self._state.room
 
     @property

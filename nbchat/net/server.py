@@ -90,6 +90,7 @@ class Server:
 
     @property
     def is_running(self) -> bool:
+        """Whether it serves; false for ever once it was stopped."""
         return self._thread.is_alive() and self._end is not None and not self._end.is_set()
 
     @property
@@ -188,7 +189,8 @@ class Server:
         self._thread.start()
         try:
             self._started.result(_START)
-        except BaseException:
+        except BaseException:  # an interrupted cell, for one, leaves no server behind
+            self._begin_stop()
             self._thread.join(1)
             raise
         return self
