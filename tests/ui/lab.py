@@ -73,7 +73,12 @@ def running_lab(folder: Path) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(60)  # it ends its kernels first
+        try:
+            process.wait(20)  # it ends its kernels first
+        except subprocess.TimeoutExpired:
+            # Seen with jupyter_server 2.21: a worker thread of its own keeps the interpreter from ending.
+            process.kill()
+            process.wait(20)
 
 
 def write_notebook(path: Path, *cells: str) -> None:
