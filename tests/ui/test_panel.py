@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,21 +52,15 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Page:
     return page
 
 
-@pytest.fixture
-def chat() -> Iterator[nbchat.Server]:
-    with nbchat.serve(port=0, history=None) as server:
-        yield server
-
-
 def ask(panel: ChatPanel, content: dict[str, Any]) -> None:
     """As the page does."""
     panel._handle_custom_msg(content, [])
 
 
-def test_the_page_gets_every_row_once_in_order(chat: nbchat.Server, page: Page) -> None:
-    with nbchat.connect(chat, name="bob") as bob:
+def test_the_page_gets_every_row_once_in_order(server: nbchat.Server, page: Page) -> None:
+    with nbchat.connect(server, name="bob") as bob:
         bob.send("before").wait()
-        panel = nbchat.join(chat, name="ada")
+        panel = nbchat.join(server, name="ada")
         page.until(lambda: page.texts == ["before"])
         for number in range(30):
             bob.send(str(number))
@@ -79,8 +73,8 @@ def test_the_page_gets_every_row_once_in_order(chat: nbchat.Server, page: Page) 
     panel.close()
 
 
-def test_a_page_that_comes_later_asks_for_the_rest(chat: nbchat.Server, page: Page) -> None:
-    panel = nbchat.join(chat, name="ada")
+def test_a_page_that_comes_later_asks_for_the_rest(server: nbchat.Server, page: Page) -> None:
+    panel = nbchat.join(server, name="ada")
     for number in range(500):  # more than one message to the page carries
         panel.client._state.transcript.notice(str(number))
     panel.client._state.set()
@@ -99,8 +93,8 @@ def test_a_page_that_comes_later_asks_for_the_rest(chat: nbchat.Server, page: Pa
     panel.close()
 
 
-def test_what_the_page_says(chat: nbchat.Server, page: Page) -> None:
-    panel = nbchat.join(chat, name="ada")
+def test_what_the_page_says(server: nbchat.Server, page: Page) -> None:
+    panel = nbchat.join(server, name="ada")
     ask(panel, {"type": "say", "text": "from the box\nin two lines"})
     page.until(lambda: page.texts == ["from the box\nin two lines"])
     ask(panel, {"type": "say", "text": "x" * 20_000})
@@ -121,10 +115,10 @@ def test_what_the_page_says(chat: nbchat.Server, page: Page) -> None:
     panel.close()
 
 
-def test_the_page_is_told_of_outages(chat: nbchat.Server, page: Page) -> None:
-    panel = nbchat.join(chat, name="ada")
+def test_the_page_is_told_of_outages(server: nbchat.Server, page: Page) -> None:
+    panel = nbchat.join(server, name="ada")
     page.until(lambda: page.state.get("status") == "connected")
-    chat.stop()
+    server.stop()
     page.until(lambda: page.state.get("status") == "reconnecting")
     assert page.state["reason"]
     panel.client.close()
@@ -132,24 +126,24 @@ def test_the_page_is_told_of_outages(chat: nbchat.Server, page: Page) -> None:
     panel.close()
 
 
-def test_running_the_cell_again_replaces_the_panel(chat: nbchat.Server, page: Page) -> None:
-    panels = [nbchat.join(chat, name="ada") for _ in range(5)]
+def test_running_the_cell_again_replaces_the_panel(server: nbchat.Server, page: Page) -> None:
+    panels = [nbchat.join(server, name="ada") for _ in range(5)]
     assert [panel.client.status for panel in panels] == ["closed"] * 4 + ["connected"]
-    assert chat.members == ["ada"]
-    other = nbchat.join(chat, name="bob")  # another name is another panel
-    assert chat.members == ["ada", "bob"]
+    assert server.members == ["ada"]
+    other = nbchat.join(server, name="bob")  # another name is another panel
+    assert server.members == ["ada", "bob"]
     for panel in (*panels, other):
         panel.close()
         panel.close()
-    assert chat.members == []
+    assert server.members == []
     for thread in threading.enumerate():
         if thread.name.startswith(("nbchat panel", "nbchat client")):
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
-def test_its_text_is_the_same_in_every_run(chat: nbchat.Server, page: Page) -> None:
-    panel = nbchat.join(chat, name="ada")
+def test_its_text_is_the_same_in_every_run(server: nbchat.Server, page: Page) -> None:
+    panel = nbchat.join(server, name="ada")
     data = panel._repr_mimebundle_()
     data = data[0] if isinstance(data, tuple) else data
     assert data["text/plain"] == "ChatPanel()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,18 +12,12 @@ from nbchat.ui.terminal import words
 from tests.ui.processes import PATIENCE, nbchat_command, terminal
 
 
-@pytest.fixture
-def chat() -> Iterator[nbchat.Server]:
-    with nbchat.serve(port=0, history=None) as server:
-        yield server
-
-
 @pytest.mark.parametrize("leave", ["quit\r", "\x04", "\x03"], ids=["quit", "Ctrl-D", "Ctrl-C"])
-def test_a_person(chat: nbchat.Server, leave: str) -> None:
+def test_a_person(server: nbchat.Server, leave: str) -> None:
     """What arrives is printed above the line being typed; three ways to leave, all with status 0."""
-    link = chat.invite()
+    link = server.invite()
     with (
-        nbchat.connect(chat, name="ada") as ada,
+        nbchat.connect(server, name="ada") as ada,
         terminal(*nbchat_command("join", link, "--name", "bob")) as bob,
     ):
         bob.expect("bob>")
@@ -43,12 +36,12 @@ def test_a_person(chat: nbchat.Server, leave: str) -> None:
         assert link.partition("#k=")[2] not in bob._raw.decode()
 
 
-def test_strangers_control_characters_are_made_visible(chat: nbchat.Server) -> None:
+def test_strangers_control_characters_are_made_visible(server: nbchat.Server) -> None:
     row = Row(1, "said", "eve", Message(1, "eve", "a\x1b]0;title\x07b\u202ec\nboss: hi", 0))
     assert words(row) == "eve: a␛]0;title␇b<U+202E>c\n    boss: hi"
     with (
-        nbchat.connect(f"plain://127.0.0.1:{chat.port}", name="eve") as eve,
-        terminal(*nbchat_command("join", chat.invite(), "--name", "bob")) as bob,
+        nbchat.connect(f"plain://127.0.0.1:{server.port}", name="eve") as eve,
+        terminal(*nbchat_command("join", server.invite(), "--name", "bob")) as bob,
     ):
         bob.expect("bob>")
         eve._receiver._loop.call_soon_threadsafe(
@@ -63,9 +56,9 @@ def pipe(*arguments: str, lines: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=PATIENCE)
 
 
-def test_a_pipe_sends_every_line_and_waits_for_the_receipts(chat: nbchat.Server) -> None:
-    with nbchat.connect(chat, name="ada") as ada:
-        done = pipe(chat.invite(), "--name", "bob", lines="one\n\ntwo\nlast without its newline")
+def test_a_pipe_sends_every_line_and_waits_for_the_receipts(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada") as ada:
+        done = pipe(server.invite(), "--name", "bob", lines="one\n\ntwo\nlast without its newline")
         assert (done.returncode, done.stderr) == (0, "")
         said = ["bob: one", "bob: two", "bob: last without its newline"]
         assert done.stdout.splitlines() == said
@@ -73,16 +66,16 @@ def test_a_pipe_sends_every_line_and_waits_for_the_receipts(chat: nbchat.Server)
         assert ada.transcript() == said
 
 
-def test_a_pipe_says_what_it_could_not_send(chat: nbchat.Server) -> None:
-    done = pipe(chat.invite(), "--name", "bob", lines="fine\nbell \x07\nfine again\n")
+def test_a_pipe_says_what_it_could_not_send(server: nbchat.Server) -> None:
+    done = pipe(server.invite(), "--name", "bob", lines="fine\nbell \x07\nfine again\n")
     assert done.returncode == 1
     assert "line 2 was not sent" in done.stderr
     assert done.stdout.splitlines() == ["bob: fine", "bob: fine again"]
 
 
-def test_errors_are_one_line(chat: nbchat.Server) -> None:
-    with nbchat.connect(chat, name="ada"):
-        taken = pipe(chat.invite(), "--name", "Ada", lines="")
+def test_errors_are_one_line(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada"):
+        taken = pipe(server.invite(), "--name", "Ada", lines="")
     assert (taken.returncode, taken.stdout) == (1, "")
     assert taken.stderr == "nbchat: The name 'Ada' is taken in this room. 'Ada2' is free.\n"
     nowhere = pipe("nowhere", lines="")
@@ -92,14 +85,14 @@ def test_errors_are_one_line(chat: nbchat.Server) -> None:
 
 
 def test_serve_from_the_command_line() -> None:
-    with terminal(*nbchat_command("serve", "class", "--port", "0", "--invite")) as server:
-        server.expect("Invitation, good for 12 hours:  ")
-        link = server.expect("\r\n")
-        server.expect("Ctrl-C stops it.")
+    with terminal(*nbchat_command("serve", "class", "--port", "0", "--invite")) as serving:
+        serving.expect("Invitation, good for 12 hours:  ")
+        link = serving.expect("\r\n")
+        serving.expect("Ctrl-C stops it.")
         with nbchat.connect(link, name="ada") as by_link, nbchat.connect("class", name="bob") as by_name:
             assert (by_link.role, by_name.role) == ("member", "host")
             by_link.send("hello").wait()
             assert by_name.wait_for(lambda message: True).text == "hello"
-        server.type("\x03")
-        assert "Traceback" not in server.rest()
-        assert server.process.wait(PATIENCE) == 0
+        serving.type("\x03")
+        assert "Traceback" not in serving.rest()
+        assert serving.process.wait(PATIENCE) == 0
