@@ -78,6 +78,8 @@ class Transcript:
         self.seq: int | None = None
         """The last seq seen; None until the first message of a new room or log."""
         self.n = 0
+        self.count = 0
+        """Messages so far, of all logs: how far a listener has come, whatever becomes of the seqs."""
 
     def welcome(self, event: Welcomed, *, fresh: bool = True) -> bool:
         """A (new) place in the room. True if the log is another one than before: all starts anew.
@@ -111,6 +113,7 @@ class Transcript:
                     return None
                 message = from_said(event)
                 self.messages.append(message)
+                self.count += 1
                 self._row("said", message.by, message)
                 return message
             case Joined(member=info):

@@ -9,14 +9,14 @@ import os
 import secrets
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
 from types import TracebackType
 from typing import overload
 
 from nbchat.core import names, texts
-from nbchat.core.errors import Closed, NothingCame, Unreachable, UsageError
+from nbchat.core.errors import Closed, NothingCame, Refused, Unreachable, UsageError
 from nbchat.core.transcript import Member, Message
 from nbchat.net.address import Target
 from nbchat.net.handlers import Handler, Handlers
@@ -38,7 +38,8 @@ class Client:
         self._is_named = name is not None
         wanted = names.check_member(_text(name)) if name is not None else default_name()
         self._state = State(wanted, names.check(room, "room name"))
-        self._cursor: int | None = None
+        self._cursor = 0
+        self._ahead: deque[Message] = deque()
         self._listening = threading.Lock()
         self._handlers = Handlers(self)
         self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
@@ -51,6 +52,7 @@ class Client:
         except BaseException:  # an interrupted cell, for one, leaves no member behind
             self._receiver.close()
             raise
+        self._cursor = self._state.backlog
         _clients.add(self)
 
     # ── who and how ──
@@ -183,31 +185,30 @@ class Client:
         state = self._state
         while True:
             with self._listening:
-                cursor = self._cursor if self._cursor is not None else (state.start or 0)
-                message = next(iter(self._since(cursor, 1)), None)
-                if message is not None:
-                    self._cursor = message.seq
+                if not self._ahead:
+                    messages, self._cursor = self._since(self._cursor)
+                    self._ahead.extend(messages)
+                message = self._ahead.popleft() if self._ahead else None
             if message is not None:
                 yield message
-                continue
-            if not state.wait(partial(self._has_more, cursor), deadline.left):
-                return
-            if state.status == "closed" and (state.transcript.seq or 0) <= cursor:
+            elif not state.wait(self._has_more, deadline.left) or not self._has_more(closed=False):
                 return
 
-    def _has_more(self, seq: int) -> bool:
-        return (self._state.transcript.seq or 0) > seq or self._state.status == "closed"
+    def _has_more(self, *, closed: bool = True) -> bool:
+        """Whether there is something new to look at (or there will never be)."""
+        state = self._state
+        return state.transcript.count > self._cursor or (closed and state.status == "closed")
 
-    def _since(self, seq: int, most: int | None = None) -> list[Message]:
-        """The messages after a seq, in order; what the transcript has let go of comes from the history."""
+    def _since(self, count: int) -> tuple[list[Message], int]:
+        """The messages after the first ``count``, in order, and how many there are now; what the
+        transcript has let go of comes from the history."""
         with self._state.changed:
-            found = self._state.after(seq)
-        if found and found[0].seq > seq + 1 and found[0].seq - 1 > (self._state.start or 0):
-            missing = found[0].seq - seq - 1
-            with contextlib.suppress(Unreachable, Closed):
-                older = self.history(before=found[0].seq, limit=missing)
-                found = [message for message in older if message.seq > seq] + found
-        return found[:most] if most else found
+            found, now = self._state.after(count), self._state.transcript.count
+        missing = now - count - len(found)
+        if missing > 0 and found:
+            with contextlib.suppress(Unreachable, Refused, Closed):
+                found = self.history(before=found[0].seq, limit=missing) + found
+        return found, now
 
     @overload
     def on_message(self, function: Handler) -> Handler: ...

@@ -28,8 +28,8 @@ Handler = Callable[[Message], Any]
 @dataclass(slots=True)
 class _Entry:
     function: Handler
-    after: int
-    """The seq of the last message it was given (or was not meant to get)."""
+    seen: int
+    """How many of the client's messages it was given (or was not meant to get)."""
     own: bool
     answers: bool
 
@@ -45,10 +45,9 @@ class Handlers:
     def add(self, function: Handler, *, backlog: bool, own: bool, answers: bool) -> None:
         state = self._client._state
         with state.changed:
-            after = 0 if backlog else (state.transcript.seq or 0)
-            if backlog and state.transcript.messages:
-                after = state.transcript.messages[0].seq - 1
-            self._entries.append(_Entry(function, after, own, answers))
+            transcript = state.transcript
+            seen = transcript.count - (len(transcript.messages) if backlog else 0)
+            self._entries.append(_Entry(function, seen, own, answers))
             state.touch()
             if self.thread is None:
                 self.thread = threading.Thread(
@@ -72,8 +71,8 @@ class Handlers:
                 return
 
     def _serve(self, entry: _Entry) -> None:
-        for message in self._client._since(entry.after):
-            entry.after = message.seq
+        messages, entry.seen = self._client._since(entry.seen)
+        for message in messages:
             if message.by == self._client.name and not entry.own:
                 continue
             if message.auto and not entry.answers:

@@ -236,11 +236,19 @@ class Receiver:
                 room=state.room,
                 proof="",
                 session=self._session,
-                after=transcript.seq,
+                after=self._after(),
                 log_id=transcript.log_id,
                 exact=self._exact and not self._was_welcome,
             ),
         )
+
+    def _after(self) -> int | None:
+        """The seq after which this client goes on; None for a newcomer."""
+        seq, start = self._state.transcript.seq, self._state.start
+        if seq is None and start is not None:
+            # It was in, and the connection broke before anything came: what it was promised then.
+            return max(0, start - Limits().backlog)
+        return seq
 
     async def _watch(self, conn: NativeConnection | PlainConnection) -> None:
         """End a connection that does not welcome us in time, or from which nothing comes any more."""
@@ -269,6 +277,8 @@ class Receiver:
                     self._conn.fail(Unreachable(f"A message went missing ({error})."))
             state.touch()
         if self._is_welcome and not self.first.done() and (state.transcript.seq or 0) >= (state.start or 0):
+            start = state.start or 0
+            state.backlog = sum(message.seq <= start for message in state.transcript.messages)
             self.first.set_result(None)
         self._flush()
 

@@ -80,7 +80,7 @@ def serve(
         except BaseException:
             sock.close()
             raise
-        _servers.append(server)
+        _servers[:] = [*(each for each in _servers if each.is_running), server]
         return server
 
 
@@ -96,6 +96,8 @@ def _check(
         if not isinstance(name, str):
             raise UsageError(f"serve({name!r}): a chat's name is text, such as nbchat.serve('cs101').")
         name = names.check(name, "chat's name")
+    if not isinstance(host, str):
+        raise UsageError(f"serve(host={host!r}): a host is text, such as '127.0.0.1'.")
     if host == "localhost":
         host = "127.0.0.1"
     if not address._is_loopback(host) or host == "::1":
@@ -109,6 +111,12 @@ def _check(
         history = _data_file(name) if name else None
     if plain is None:
         plain = "JUPYTERHUB_USER" not in os.environ
+    if not isinstance(history, str | os.PathLike | None):
+        raise UsageError(f"serve(history={history!r}): history is 'auto', a file's path, or None.")
+    if not isinstance(limits, Limits | None):
+        raise UsageError(
+            f"serve(limits={limits!r}): limits are given as nbchat.Limits(text=4096), for example."
+        )
     place = str(Path(os.fspath(history)).expanduser().absolute()) if history is not None else ""
     return Options(name, host, port, place, bool(plain), limits or Limits())
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from nbchat.core.errors import NotConfirmed
 from nbchat.core.limits import Limits
@@ -69,7 +70,9 @@ class State:
         self.pending: dict[str, Outgoing] = {}
         self.errors: deque[str] = deque(maxlen=100)
         self.start: int | None = None
-        """The room's last seq when the client first came: what is newer is no backlog."""
+        """The room's last seq when the client first came."""
+        self.backlog = 0
+        """How many of the messages are from before that: what comes after them is news."""
         self.text_limit = Limits().text
         self.is_plain = False
 
@@ -90,14 +93,12 @@ class State:
         with self.changed:
             return self.changed.wait_for(ready, timeout)
 
-    def after(self, seq: int) -> list[Message]:
-        """The messages after a seq that are still kept, oldest first; to be called with ``changed`` held."""
-        found = []
-        for message in reversed(self.transcript.messages):
-            if message.seq <= seq:
-                break
-            found.append(message)
-        return found[::-1]
+    def after(self, count: int) -> list[Message]:
+        """The messages after the first ``count`` that are still kept, oldest first; to be called with
+        ``changed`` held."""
+        messages = self.transcript.messages
+        missing = min(self.transcript.count - count, len(messages))
+        return list(islice(messages, len(messages) - missing, None)) if missing > 0 else []
 
 
 class Deadline:

@@ -1,0 +1,137 @@
+"""What the tests of servers and clients share: patience, a bare native client, a proxy that cuts."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import select
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import nbchat
+from nbchat.core import keys
+from nbchat.net.address import parse
+
+PATIENCE = 20.0
+"""Seconds after which something that was waited for counts as missing."""
+
+
+def until(client: nbchat.Client, fact: Callable[[], bool]) -> None:
+    """Wait until a fact about a client is true."""
+    assert client._state.wait(fact, PATIENCE), client
+
+
+def saw(client: nbchat.Client, *names: str) -> None:
+    """Wait until a client sees just these members, in any order."""
+    until(client, lambda: set(client._state.transcript.members) == set(names))
+
+
+class Raw:
+    """A bare native client on a blocking socket."""
+
+    def __init__(self, link: str, name: str | None = None, *, buffer: int | None = None, **join: Any) -> None:
+        where = parse(link)
+        self.socket = socket.socket()
+        if buffer is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect((where.host, where.port))
+        self._file = self.socket.makefile("rb")
+        if name is not None:
+            nonce = secrets.token_hex(16)
+            self.send({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce})
+            proof = keys.client_proof(where.secret, nonce, self.receive()["nonce"])
+            self.send({"type": "join", "name": name, "proof": proof, **join})
+            self.welcome = self.receive()
+
+    def send(self, *frames: dict[str, Any]) -> None:
+        self.socket.sendall(b"".join(json.dumps(frame).encode() + b"\n" for frame in frames))
+
+    def receive(self, kind: str | None = None) -> dict[str, Any]:
+        """The next event (of a kind)."""
+        while True:
+            line = self._file.readline()
+            assert line, "the server hung up"
+            event: dict[str, Any] = json.loads(line)
+            if kind in (None, event["type"]):
+                return event
+
+    def is_at_end(self) -> bool:
+        """Whether the server has hung up, after what it still said."""
+        try:
+            while self._file.readline():
+                pass
+        except ConnectionError:
+            pass
+        return True
+
+    def close(self, *, reset: bool = False) -> None:
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._file.close()
+        self.socket.close()
+
+
+class CuttingProxy:
+    """Passes bytes on to a server and cuts a connection after so many of them, in one direction."""
+
+    def __init__(self, server: nbchat.Server) -> None:
+        self._server = (server.host, server.port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cuts: list[tuple[str, int, bool]] = []
+        """What is to be done to the next connections: direction ("up" or "down"), bytes, by RST or not."""
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def link(self, whole: str) -> str:
+        """A server's link, by way of this proxy."""
+        head, _, key = whole.partition("#")
+        return f"nbchat://127.0.0.1:{self.port}#{key}" if head else whole
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            cut = self.cuts.pop(0) if self.cuts else ("none", 0, False)
+            thread = threading.Thread(target=self._pass, args=(client, *cut), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _pass(self, client: socket.socket, direction: str, most: int, by_reset: bool) -> None:
+        try:
+            server = socket.create_connection(self._server, PATIENCE)
+        except OSError:
+            client.close()
+            return
+        left = most
+        ends = {client: (server, "up"), server: (client, "down")}
+        try:
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    other, way = ends[end]
+                    data = end.recv(65536)
+                    if way == direction:
+                        data = data[:left]
+                        left -= len(data)
+                    other.sendall(data)
+                    if not data or (way == direction and not left):
+                        return
+        except OSError:
+            pass
+        finally:
+            for end in ends:
+                if by_reset:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.close()
