@@ -40,7 +40,6 @@ export default () => {
       views.add(view);
       view.addRows(store.rows);
       view.showState();
-      view.grow();
       return () => views.delete(view);
     },
   };
@@ -83,8 +82,8 @@ export default () => {
       grow();
     };
     const grow = () => {
-      box.style.height = "auto";
-      box.style.height = `${box.scrollHeight + 2}px`;
+      box.style.height = ""; // one line, by panel.css
+      if (box.scrollHeight > box.clientHeight) box.style.height = `${box.scrollHeight + 2}px`;
     };
     box.addEventListener("input", grow);
     box.addEventListener("keydown", (event) => {
@@ -123,7 +122,6 @@ export default () => {
           members.replaceChildren(...state.members.map((each) => member(each, state.name)));
         }
       },
-      grow,
       refuse({ text, why }) {
         problem.textContent = why;
         if (!box.value) box.value = text; // nothing typed is lost

@@ -101,6 +101,7 @@ def test_two_notebooks_talk(pair: tuple[Notebook, Notebook]) -> None:
         names = notebook.members.locator(".nbchat-name").all_inner_texts()
         assert names == ["ada", "bob"]
         assert notebook.box.input_value() == ""
+        assert 30 < notebook.box.bounding_box()["height"] < 50  # type: ignore[index]
 
     # A line break in the box is Shift+Enter; Enter alone sends.
     first.box.fill("one")
