@@ -208,7 +208,9 @@ class PlainConnection(Connection):
         return Said(seq=self._seq, at=int(time.time() * 1000), id=id, by=name, text=text)
 
     def say(self, message: Outgoing) -> None:
-        parts = plain.pieces(message.text, _LIMITS.plain_write)
+        # The server puts our name before each part, and its clients read so many bytes at a time.
+        room = _LIMITS.plain_write - len(f"{self._name}: ".encode())
+        parts = plain.pieces(message.text, room)
         self._parts.extend((part, None) for part in parts[:-1])
         self._parts.append((parts[-1], message))
         if self._timer is None:

@@ -21,6 +21,8 @@ from nbchat.net.rate import Rate
 if TYPE_CHECKING:
     from nbchat.net.shell import Shell
 
+_UNDER_WAY = 1024
+"""Messages of one member that the store has not answered yet; then reading from it pauses."""
 _BAD_KEY = (
     "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
     "(the host gets it from server.invite())."
@@ -45,6 +47,8 @@ class Connection(asyncio.Protocol):
         self.has_ended = False
         self.under_way = 0
         """Its messages that the store has not answered yet."""
+        self.is_asking = False
+        """A page of history is being fetched for it; the next request waits."""
         self.waits_for_store = False
         """A plain client's messages could not be kept and are tried again."""
         self.since = self.heard = shell.loop.time()
@@ -126,6 +130,11 @@ class Connection(asyncio.Protocol):
             self.is_open = False
             self._transport.close()
             self._shell.loop.call_later(self._shell.limits.flush, self._transport.abort)
+
+    def go_on(self) -> None:
+        """What the session had asked for has been answered."""
+        if isinstance(self._session, NativeSession):
+            self._session.go_on()
 
     def abort(self) -> None:
         """End the connection now."""
@@ -230,7 +239,11 @@ class NativeSession:
 
     def drained(self) -> None:
         self._shell.drained(self._conn)
-        if self._waiting or self._is_paused:
+        self.go_on()
+
+    def go_on(self) -> None:
+        """What this session had to wait for may have come."""
+        if self._is_paused and self._timer is None:
             self._work()
 
     def lost(self) -> None:
@@ -244,8 +257,8 @@ class NativeSession:
         """Answer the waiting lines, as far as this member's rate and its socket allow."""
         conn = self._conn
         while self._waiting and conn.is_open:
-            if conn.is_full:
-                self._pause()
+            if conn.is_full or conn.is_asking or conn.under_way >= _UNDER_WAY:
+                self._pause()  # until go_on()
                 return
             if self._is_member and (wait := self._wait()) > 0:
                 self._pause()

@@ -100,7 +100,8 @@ class Shell:
                     self._announce(effect)
                 case Admit(conn=conn, room=room, after=after):
                     self._admit(conn, room, after)  # type: ignore[arg-type]
-                case Fetch():
+                case Fetch(conn=conn):
+                    conn.is_asking = True  # type: ignore[attr-defined]
                     self._spawn(self._fetch(effect))
                 case Drop(conn=conn):
                     conn.drop()  # type: ignore[attr-defined]
@@ -129,6 +130,8 @@ class Shell:
             conn.tell(Refused(code=code, text=str(error), fatal=False, id=id))
         elif error is None and done.result().duplicate:
             conn.tell(Stored(id=id, seq=done.result().seq))
+        if conn.under_way == 0:
+            conn.go_on()
         # Otherwise the message comes back through the room, which is the receipt.
         if conn.has_ended and not conn.under_way:
             self._lost(conn)
@@ -160,10 +163,24 @@ class Shell:
             events = await self._store.history(effect.room, before=effect.before, limit=effect.limit + 1)
         except StoreError as error:
             conn.tell(Refused(code="storage_down", text=str(error), fatal=False))
-            return
-        more = len(events) > effect.limit
-        lines = [msgspec.Raw(_line(event)) for event in events[more:]]
-        conn.tell(Paged(events=lines, more=more))
+        else:
+            conn.tell(self._page(events, effect.limit))
+        finally:
+            conn.is_asking = False
+        conn.go_on()
+
+    def _page(self, events: list[Event], limit: int) -> Paged:
+        """The newest of some events as a page: no more than asked for, and no more bytes than a ring's
+        (but one), since the page of a peer that does not read is held in memory."""
+        lines: list[msgspec.Raw] = []
+        size = 0
+        for event in reversed(events[-limit:]):
+            line = _line(event)
+            size += len(line)
+            if lines and size > self.limits.ring:
+                break
+            lines.append(msgspec.Raw(line))
+        return Paged(events=lines[::-1], more=len(lines) < len(events))
 
     # ── rooms ──
 

@@ -41,11 +41,16 @@ class Raw:
         self.socket.connect((where.host, where.port))
         self._file = self.socket.makefile("rb")
         if name is not None:
-            nonce = secrets.token_hex(16)
-            self.send({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce})
-            proof = keys.client_proof(where.secret, nonce, self.receive()["nonce"])
-            self.send({"type": "join", "name": name, "proof": proof, **join})
-            self.welcome = self.receive()
+            self.join(link, name, **join)
+
+    def join(self, link: str, name: str, **join: Any) -> None:
+        """Prove the link's key and become a member; ``welcome`` is what the server answers."""
+        where = parse(link)
+        nonce = secrets.token_hex(16)
+        self.send({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce})
+        proof = keys.client_proof(where.secret, nonce, self.receive()["nonce"])
+        self.send({"type": "join", "name": name, "proof": proof, **join})
+        self.welcome = self.receive()
 
     def send(self, *frames: dict[str, Any]) -> None:
         self.socket.sendall(b"".join(json.dumps(frame).encode() + b"\n" for frame in frames))
