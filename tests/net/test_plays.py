@@ -19,8 +19,9 @@ A play is a text file; its first lines (``#``) say what it shows. Then one step 
     the server stops
 
 Nothing is skipped: ``receives`` takes the very next line, so what stands between two of an actor's lines is
-all that it was sent. ``null`` stands for a field that is left out, ``"…"`` for any value. ``"<word>"`` does, too, the first time; from then on it is that value. What
-a welcome brought is known as ``<ann.session>``, ``<ann.log_id>`` and so on.
+all that it was sent. ``null`` stands for a field that is left out, ``"…"`` for any value, and ``"<word>"``
+for any the first time; from then on it is that value. What a welcome brought is known as ``<ann.session>``,
+``<ann.log_id>`` and so on.
 """
 
 from __future__ import annotations
@@ -150,6 +151,7 @@ class Stage:
         if step["join"]:
             fields = self._filled(json.loads(step["fields"] or "{}"))
             self._learn(who, actor.join(json.loads(step["name"]), fields))
+            self._words[f"{who}.proof"] = actor.proof
         elif step["greet"]:
             assert actor.greet() == (step["key"] is None and step["void"] is None)
             self._words[f"{who}.proof"] = actor.proof
