@@ -6,7 +6,7 @@ fact. The two unions at the end are all there is. docs/wire.md says the same for
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
@@ -18,6 +18,8 @@ Version = Annotated[int, Meta(ge=0, le=SAFE_INTEGER)]
 Id = Annotated[str, Meta(pattern=r"\A[ -~]{1,64}\Z")]
 Nonce = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
 Proof = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Time = Annotated[int, Meta(ge=0, le=253_402_300_000_000)]
+"""Milliseconds since 1970, to the end of the year 9999."""
 Short = Annotated[str, Meta(max_length=200)]
 
 VERSION = 1
@@ -99,6 +101,15 @@ class Challenge(Frame, frozen=True, tag="challenge"):
     proof: Proof
 
 
+class RoomLimits(Struct, frozen=True, kw_only=True):
+    """The server's bounds that a client should know: bytes, bytes, messages, seconds."""
+
+    text: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+    line: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+    page: Annotated[int, Meta(ge=1, le=SAFE_INTEGER)]
+    ping: Annotated[float, Meta(gt=0, le=86400)]
+
+
 class Welcomed(Frame, frozen=True, tag="welcome"):
     """The member is in; everything after ``head`` follows live. Sent again, it replaces the member list."""
 
@@ -109,14 +120,14 @@ class Welcomed(Frame, frozen=True, tag="welcome"):
     log_id: str
     head: Seq
     members: list[MemberInfo]
-    limits: dict[str, Any]
+    limits: RoomLimits
 
 
 class Said(Frame, frozen=True, tag="said"):
     """A message, in the log: ``seq`` its place, ``at`` milliseconds since 1970, ``by`` set by the server."""
 
     seq: Seq
-    at: int
+    at: Time
     id: str
     by: str
     text: str

@@ -32,6 +32,7 @@ from nbchat.core.frames import (
     Pong,
     Refused,
     Request,
+    RoomLimits,
     Say,
     Typing,
     TypingShown,
@@ -215,7 +216,7 @@ class Hub:
             log_id=self._log_id,
             head=head,
             members=[other.info for other in member.room.members.values()],
-            limits={"text": limits.text, "line": limits.line, "page": limits.page, "ping": limits.ping},
+            limits=RoomLimits(text=limits.text, line=limits.line, page=limits.page, ping=limits.ping),
         )
 
     def _resume(self, conn: Connection, request: Join, room: str, role: str) -> list[Effect]:

@@ -170,8 +170,8 @@ def _boundary(data: bytes, limit: int) -> int:
 
 # ── the other way round: this end is the client ─────────────────────────────────────────────────
 
-_JOINED = re.compile(r"(.{1,64}?) joined the chat!")
-_LEFT = re.compile(r"(.{1,64}?) left the chat")
+_JOINED = re.compile(r"([^\s:][^:]{0,63}) joined the chat!")
+_LEFT = re.compile(r"([^\s:][^:]{0,63}) left the chat")
 _SAID = re.compile(r"([^:]{1,64}): ?(.*)", re.DOTALL)
 
 

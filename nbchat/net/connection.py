@@ -14,12 +14,13 @@ from typing import Protocol, cast
 
 import msgspec
 
-from nbchat.core import keys, plain, wire
+from nbchat.core import frames, keys, plain, wire
 from nbchat.core.errors import NotTheServer, PeerError, ProtocolError, Refused, Unreachable
 from nbchat.core.frames import (
     VERSION,
     Bye,
     Challenge,
+    Closing,
     Event,
     Hello,
     Join,
@@ -34,10 +35,12 @@ from nbchat.core.frames import (
     Welcomed,
 )
 from nbchat.core.limits import Limits
+from nbchat.core.texts import visible
 from nbchat.net.address import Address
 from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
+_ROOM_LIMITS = frames.RoomLimits(text=_LIMITS.text, line=_LIMITS.line, page=_LIMITS.page, ping=_LIMITS.ping)
 _LONGEST_LINE = 64 * 1024 * 1024
 """A page of 500 messages of 16 KiB, escaped; a server that sends more in one line is broken."""
 
@@ -59,9 +62,13 @@ class Connection(asyncio.Protocol):
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         """Done when the connection has ended, with the reason if the peer gave one."""
         self._reason: Exception | None = None
+        self._is_aborted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._is_aborted:  # closed while the connection was still being made
+            self.abort()
+            return
         if transport.get_extra_info("sockname") == transport.get_extra_info("peername"):
             # A port of the system's own range that nobody listens on can be answered by oneself.
             self.fail(Unreachable("Nobody answers there."))
@@ -92,6 +99,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def abort(self) -> None:
+        self._is_aborted = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -115,6 +123,8 @@ class NativeConnection(Connection):
         self._join = join
         self._nonce = secrets.token_hex(16)
         self._lines = wire.Lines(_LONGEST_LINE)
+        self._is_proved = False
+        """Whether the server has shown that it knows the secret; until then it is believed nothing."""
 
     def begin(self) -> None:
         self.write(wire.encode(Hello(v=VERSION, key=self._address.key_id, nonce=self._nonce)))
@@ -125,10 +135,16 @@ class NativeConnection(Connection):
             if line.startswith(plain.GREETING):  # a slow start: the server took us for a plain client
                 line = line.removeprefix(plain.GREETING)
             event = wire.decode_event(line)
-            if isinstance(event, Challenge):
+            if isinstance(event, Challenge) and not self._is_proved:
                 self._prove(event)
-            else:
+            elif self._is_proved:
                 events.append(event)
+            elif isinstance(event, frames.Refused):
+                raise Unreachable(f"The server refused the connection: {visible(event.text)}")
+            elif isinstance(event, Closing):
+                raise Unreachable(f"The server hung up: {visible(event.reason)}")
+            else:
+                raise NotTheServer(self._stranger())
         if self._lines.overflow:
             raise ProtocolError("bad_line", "The server sent a line without end.")
         if events:
@@ -137,12 +153,16 @@ class NativeConnection(Connection):
     def _prove(self, challenge: Challenge) -> None:
         nonces = (self._nonce, challenge.nonce)
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
-            raise NotTheServer(
-                f"The server at {self._address.host}:{self._address.port} does not know this link's key: the "
-                "link has ended or was mistyped, or another program answers there. Ask for a new link."
-            )
+            raise NotTheServer(self._stranger())
+        self._is_proved = True
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
+
+    def _stranger(self) -> str:
+        return (
+            f"The server at {self._address.host}:{self._address.port} does not know this link's key: the "
+            "link has ended or was mistyped, or another program answers there. Ask for a new link."
+        )
 
     def say(self, message: Outgoing) -> None:
         self.write(wire.encode(Say(id=message.id, text=message.text, auto=message.auto)))
@@ -190,7 +210,7 @@ class PlainConnection(Connection):
             me = MemberInfo(name=self._name, plain=True)
             self._events.received([
                 Welcomed(session="", name=self._name, role="member", room="lobby", log_id="plain",
-                         head=self._seq, members=[me], limits={"text": _LIMITS.text})
+                         head=self._seq, members=[me], limits=_ROOM_LIMITS)
             ])  # fmt: skip
         events: list[Event | Unknown] = []
         for kind, name, text in self._reader.feed(data):

@@ -15,7 +15,7 @@ Everything here belongs to the server's loop thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -26,6 +26,10 @@ class Reader(Protocol):
     def write(self, data: bytes) -> bool:
         """Hand bytes to the socket; False when it is full now, and no more is wanted until
         :meth:`Fanout.drained`."""
+
+
+Line = tuple[bytes, int]
+"""A line, and the room's last seq with it."""
 
 
 class Chunk(NamedTuple):
@@ -99,7 +103,7 @@ class Fanout:
         self._write = write
         self._soon = soon
         self._fallen = fallen
-        self._lines: list[bytes] = []
+        self._lines: list[Line] = []
         self._line_seq = seq
         self._admissions: list[tuple[Reader, Callable[[int], bool]]] = []
         self._current: dict[Reader, None] = {}
@@ -108,9 +112,9 @@ class Fanout:
 
     def publish(self, line: bytes, seq: int | None = None) -> None:
         """Give every reader one line (newline included); ``seq`` where it is an event of the log."""
-        self._lines.append(line)
         if seq is not None:
             self._line_seq = seq
+        self._lines.append((line, self._line_seq))
         self._due()
 
     def admit(self, reader: Reader, begin: Callable[[int], bool]) -> None:
@@ -150,16 +154,33 @@ class Fanout:
 
     def _tick(self) -> None:
         self._is_due = False
-        if self._lines:
-            data = self._lines[0] if len(self._lines) == 1 else b"".join(self._lines)
-            self._lines.clear()
-            self.seq = self._line_seq
-            self._ring.add(data, self.seq)
-            full = [reader for reader in self._current if not reader.write(data)]
-            for reader in full:
-                del self._current[reader]
-                self._behind[reader] = Place(self._ring.end, self.seq)
+        lines, self._lines = self._lines, []
+        if lines:
+            size = sum(len(line) for line, _ in lines)
+            for part in [lines] if size <= self._write else _parts(lines, self._write):
+                self._send(b"".join([line for line, _ in part]), part[-1][1])
         admissions, self._admissions = self._admissions, []
         for reader, begin in admissions:
             if begin(self.seq):
                 self._behind[reader] = Place(self._ring.end, self.seq)
+
+    def _send(self, data: bytes, seq: int) -> None:
+        self.seq = seq
+        self._ring.add(data, seq)
+        full = [reader for reader in self._current if not reader.write(data)]
+        for reader in full:
+            del self._current[reader]
+            self._behind[reader] = Place(self._ring.end, seq)
+
+
+def _parts(lines: list[Line], most: int) -> Iterator[list[Line]]:
+    """Lines in order, in lists of at most ``most`` bytes (or one line): what a reader may be stuck with."""
+    part: list[Line] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line[0]) > most:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line[0])
+    yield part

@@ -85,7 +85,7 @@ class Handlers:
                     self._client._send(answer, auto=True)
             except ChatError as error:
                 self._note(f"{_name(entry.function)}: {error}")
-            except Exception:
+            except BaseException:  # sys.exit() in a handler ends that call, not the others
                 self._note(traceback.format_exc(limit=-5))
             if text := printed.getvalue():
                 self._note(text)

@@ -160,7 +160,8 @@ class PlainSession:
         for timer in (self._timer, self._resume):
             if timer is not None:
                 timer.cancel()
-        while self._waiting:  # a pipe sends and hangs up; what one read brought is said all the same
+        # A pipe sends and hangs up: another burst of what it sent is said all the same, not a flood.
+        for _ in range(min(len(self._waiting), self._shell.limits.burst)):
             self._handle(self._waiting.popleft())
         if self._room is not None:
             self._room.leave(self)
@@ -193,8 +194,8 @@ class PlainSession:
 def is_own_user(peer: tuple[str, int] | None) -> bool:
     """Whether a loopback connection was made by this process's user, as far as the system can tell.
 
-    Linux lists each socket's owner in /proc/net/tcp. A socket that its process has already closed is
-    listed under root, so root's are taken as well; so is everyone where there is no such list.
+    Linux lists each socket's owner in /proc/net/tcp. A socket that its process has closed belongs to
+    nobody any more (it is listed under root), and is not taken. Where there is no such list everyone is.
     """
     if peer is None:
         return True
@@ -206,7 +207,7 @@ def is_own_user(peer: tuple[str, int] | None) -> bool:
             for row in table:
                 columns = row.split()
                 if columns[1] == wanted:
-                    return int(columns[7]) in (os.getuid(), 0)
-    except (OSError, ValueError, AttributeError, IndexError):
+                    return int(columns[7]) == os.getuid() and columns[9] != "0"
+    except (OSError, AttributeError):  # not Linux
         return True
-    return True
+    return False

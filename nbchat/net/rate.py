@@ -27,6 +27,6 @@ class Rate:
             return 0.0
         return (1 - self._left) / self._rate
 
-    def take(self) -> None:
+    def take(self, cost: float = 1) -> None:
         """Count one request."""
-        self._left -= 1
+        self._left -= cost

@@ -84,6 +84,7 @@ class Receiver:
         self._hold: asyncio.TimerHandle | None = None
         self._pages: deque[tuple[int | None, int, Future[Answer]]] = deque()
         self._closing: asyncio.Event | None = None
+        self._is_unwanted = False
         self._flushing = False
         self._flush_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,6 +111,7 @@ class Receiver:
 
     def close(self) -> None:
         """Begin to close: what is pending is sent first."""
+        self._is_unwanted = True
         self._call(self._begin_close)
 
     def forked(self) -> None:
@@ -161,6 +163,8 @@ class Receiver:
         self._closing = asyncio.Event()
         attempt = 0
         while True:
+            if self._is_unwanted and not self._state.pending:
+                return
             self._is_welcome = False
             reason = await self._attempt()
             attempt = 0 if self._is_welcome else attempt + 1
@@ -185,7 +189,7 @@ class Receiver:
     def _delay(self, attempt: int) -> float:
         hint, self._back_in = self._back_in, None
         if hint is not None:
-            return random.uniform(0.5, 1.5) * min(hint, 60)
+            return random.uniform(0.5, 1.5) * max(0.5, min(hint, 60))
         return random.uniform(0.05, 0.5) if attempt == 0 else random.uniform(0.2, min(10, 0.5 * 1.5**attempt))
 
     # ── one connection ──
@@ -252,14 +256,15 @@ class Receiver:
 
     async def _watch(self, conn: NativeConnection | PlainConnection) -> None:
         """End a connection that does not welcome us in time, or from which nothing comes any more."""
-        assert self._closing is not None
-        await asyncio.sleep(_CONNECT)
-        if not self._is_welcome:
-            conn.fail(Unreachable("The server does not answer."))
+        begun = time.monotonic()
         while True:
-            await asyncio.sleep(self._ping / 4)
+            # Until the welcome it is not known how often this server wants to hear from us.
+            await asyncio.sleep(self._ping / 4 if self._is_welcome else 0.1)
             now = time.monotonic()
-            if now - conn.heard > 2.5 * self._ping:
+            if not self._is_welcome:
+                if now - begun > _CONNECT:
+                    conn.fail(Unreachable("The server does not answer."))
+            elif now - conn.heard > 2.5 * self._ping:
                 conn.fail(Unreachable("The server has gone silent."))
             elif now - conn.spoke > 0.75 * self._ping:
                 conn.ping()
@@ -317,8 +322,7 @@ class Receiver:
         state.transcript.welcome(event, fresh=not self._was_welcome)
         state.name, state.role, state.room = event.name, event.role, event.room
         state.status, state.reason = "connected", ""
-        state.text_limit = int(event.limits.get("text", state.text_limit))
-        self._ping = float(event.limits.get("ping", self._ping))
+        state.text_limit, self._ping = event.limits.text, event.limits.ping
         if state.start is None:
             state.start = event.head
         self._session = event.session or None

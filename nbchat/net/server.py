@@ -77,6 +77,7 @@ class Server:
         self._end: asyncio.Event | None = None
         self._started: Future[None] = Future()
         self._keeps_store = False
+        self._is_unwanted = False
         self._running: address.Running | None = None
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"nbchat server {self.port}", daemon=True)
@@ -129,6 +130,7 @@ class Server:
                 address.withdraw(self._running)
 
     def _begin_stop(self) -> None:
+        self._is_unwanted = True
         if self._end is not None and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._end.set)
@@ -191,7 +193,7 @@ class Server:
             self._started.result(_START)
         except BaseException:  # an interrupted cell, for one, leaves no server behind
             self._begin_stop()
-            self._thread.join(1)
+            self._thread.join(5)
             raise
         return self
 
@@ -211,6 +213,8 @@ class Server:
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         end = self._end = asyncio.Event()
+        if self._is_unwanted:  # stopped before it had begun
+            end.set()
         await self._store.open()
         try:
             await self._serve(loop, end)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _UNDER_WAY = 1024
 """Messages of one member that the store has not answered yet; then reading from it pauses."""
+_PING = 0.1
+"""What a ping counts against the rate: little, since it is no more than a sign of life."""
 _BAD_KEY = (
     "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
     "(the host gets it from server.invite())."
@@ -37,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._first = b""
         self._greeted = False
+        self._is_own: bool | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self._session: NativeSession | PlainSession | None = None
@@ -144,7 +147,7 @@ class Connection(asyncio.Protocol):
 
     async def writable(self) -> None:
         """Return when the socket takes more; cancelled when the connection ends."""
-        while self.is_full:
+        while self.is_full and self.is_open:
             self._drained = self._shell.loop.create_future()
             await self._drained
 
@@ -195,7 +198,9 @@ class Connection(asyncio.Protocol):
             self.write(plain.GREETING)
 
     def _may_be_plain(self) -> bool:
-        return self._shell.allows_plain and is_own_user(self.peer)
+        if self._is_own is None:
+            self._is_own = self._shell.allows_plain and is_own_user(self.peer)
+        return self._is_own
 
     def _become_plain(self) -> None:
         if self._may_be_plain():
@@ -284,8 +289,7 @@ class NativeSession:
             self._rate.take()
             shell.act(shell.hub.refuse(self._conn, error))
             return
-        if not isinstance(request, Ping):
-            self._rate.take()
+        self._rate.take(_PING if isinstance(request, Ping) else 1)
         shell.act(shell.hub.handle(self._conn, request))
 
     def _overflow(self) -> None:

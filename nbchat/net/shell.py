@@ -238,7 +238,7 @@ class Shell:
                 async with aclosing(self._store.tail(room, after)) as tail:  # type: ignore[type-var]
                     async for events in tail:
                         await self._send(conn, [event for event in events if event.seq <= head])
-                        if events[-1].seq >= head:
+                        if events[-1].seq >= head or not conn.is_open:
                             break
             await conn.writable()
         except StoreError as error:

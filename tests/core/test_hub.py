@@ -19,6 +19,7 @@ from nbchat.core.frames import (
     Ping,
     Pong,
     Refused,
+    RoomLimits,
     Say,
     Typing,
     TypingShown,
@@ -57,7 +58,7 @@ def test_a_newcomer_is_announced_and_then_admitted():
     assert (welcome.session, welcome.name, welcome.role, welcome.room) == ("1", "ada", "host", "lobby")
     assert (welcome.head, welcome.log_id) == (41, "log")
     assert welcome.members == hub.members() == [MemberInfo(name="ada", role="host")]
-    assert welcome.limits == {"text": 16384, "line": 65536, "page": 500, "ping": 20.0}
+    assert welcome.limits == RoomLimits(text=16384, line=65536, page=500, ping=20.0)
     assert hub.session_of("c1") == "1"
 
 

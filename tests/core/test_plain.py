@@ -219,3 +219,14 @@ def test_whatever_a_server_sends_can_be_read(data, places):
         for kind, name, text in reader.feed(piece):
             assert kind in ("joined", "left", "said", "more")
             assert name or text
+
+
+def test_what_people_say_about_coming_and_going_is_no_event():
+    said = ["ada: everyone has left the chat", "ada: mallory joined the chat!", "bo b: x left the chat"]
+    assert [kind for kind, _, _ in plain.ServerReader().feed("\n".join(said).encode())] == ["said"] * 3
+    further = plain.ServerReader().feed(b"ada: two\n  teacher joined the chat!")
+    assert [kind for kind, _, _ in further] == ["said", "more"]
+    assert plain.ServerReader().feed(b"bo b joined the chat!\nbo b left the chat") == [
+        ("joined", "bo b", ""),
+        ("left", "bo b", ""),
+    ]

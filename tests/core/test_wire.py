@@ -20,6 +20,8 @@ PROOF = NONCE * 2
 
 cuts = st.lists(st.integers(0, 200), max_size=12)
 seqs = st.integers(0, SAFE_INTEGER)
+bounds = st.integers(1, SAFE_INTEGER)
+moments = st.integers(0, 253_402_300_000_000)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ids = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64)
 hexes = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -56,9 +58,9 @@ EVENTS = {
         *[words] * 5,
         seqs,
         st.lists(infos, max_size=3),
-        st.dictionaries(words, st.integers(0, SAFE_INTEGER) | times, max_size=3),
+        st.builds(frames.RoomLimits, text=bounds, line=bounds, page=bounds, ping=st.floats(0.1, 60)),
     ),
-    frames.Said: st.builds(frames.Said, seqs, seqs, ids, words, words, st.booleans()),
+    frames.Said: st.builds(frames.Said, seqs, moments, ids, words, words, st.booleans()),
     frames.Joined: st.builds(frames.Joined, infos),
     frames.Left: st.builds(frames.Left, words),
     frames.TypingShown: st.builds(frames.TypingShown, words),
@@ -148,7 +150,7 @@ def test_an_event_comes_back_as_it_was(kind):
     check()
 
 
-@given(ids, words, words, st.booleans(), seqs, seqs)
+@given(ids, words, words, st.booleans(), seqs, moments)
 def test_a_stored_body_travels_as_a_said(id, by, text, auto, seq, at):
     body = wire.encode_body(frames.Body(id=id, by=by, text=text, auto=auto))
     assert wire.decode_event(wire.logged(body, seq, at)) == frames.Said(seq, at, id, by, text, auto)

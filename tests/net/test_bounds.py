@@ -196,3 +196,32 @@ def test_a_forked_child_can_have_a_chat_of_its_own() -> None:
         "0",
         "['ada: in the parent'] ['ada']",
     ]
+
+
+def test_who_hangs_up_is_not_fed_any_more() -> None:
+    """A whole room asked for, and nobody there to take it: the reading of the store ends."""
+    with nbchat.serve(port=0, limits=nbchat.Limits(**FAST)) as server:
+        link = server.invite()
+        with nbchat.connect(server, name="ada") as ada:
+            for message in [ada.send("x" * 16_000) for _ in range(1500)]:
+                message.wait()
+        reads = []
+        server._ask(lambda shell: _count_reads(shell, reads))
+        for number in range(5):
+            raw = Raw(link, f"eve{number}", buffer=4096, after=0)
+            raw.close(reset=True)
+        asked(server, lambda shell: not shell._feeding)
+        assert sum(reads) < 5 * 1500
+
+
+def _count_reads(shell: Shell, reads: list[int]) -> None:
+    """Have the store note how many events each read brings."""
+    store = shell._store
+    read = store._read  # type: ignore[attr-defined]
+
+    async def counted(*arguments: object) -> object:
+        events = await read(*arguments)
+        reads.append(len(events))
+        return events
+
+    store._read = counted  # type: ignore[attr-defined]

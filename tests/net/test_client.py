@@ -246,6 +246,15 @@ def test_a_handler_that_fails_is_noted(pair: Pair, capfd: pytest.CaptureFixture[
         bob.on_message("no function")  # type: ignore[call-overload]
 
 
+def test_a_handler_that_exits_ends_only_that_call(pair: Pair) -> None:
+    ada, bob = pair
+    bob.on_message(lambda message: sys.exit(3))
+    ada.send("a").wait()
+    ada.send("b").wait()
+    until(bob, lambda: len(bob._state.errors) == 2)
+    assert all("SystemExit: 3" in error for error in bob.errors)
+
+
 def test_a_handler_can_ask_for_what_was_before(pair: Pair) -> None:
     ada, bob = pair
     ada.send("old").wait()

@@ -463,6 +463,7 @@ def test_quick_messages_are_separate_at_a_first_generation_server(monkeypatch: p
         for message in [ada.send(f"line {number}") for number in range(10)]:
             message.wait(PATIENCE)
         with FirstClient(server.port, "pat") as pat:
+            until(ada, lambda: "pat" in ada._state.transcript.members)
             pat.say("all there?")
             ada.wait_for(lambda message: message.by == "pat")
         assert server.reads == [f"ada: line {number}" for number in range(10)] + ["pat: all there?"]

@@ -10,7 +10,7 @@ A play is a text file; its first lines (``#``) say what it shows. Then one step 
     ann opens                          a connection, no more
     ann sends {...}                    a line
     ann sends the bytes "..."          anything, with Python's escapes
-    ann sends a line of 5000 bytes
+    ann sends a line of 5000 bytes     and its newline, unless it says "without end"
     ann receives {...}                 her next line, and it has at least these fields
     ann has ended                      the server has closed her connection
     ann hangs up                       without a goodbye
@@ -54,7 +54,7 @@ STEP = re.compile(
     r'(?P<join>connects\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
     r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended) ))?'
     r'|(?P<bytes>sends\ the\ bytes) \s+ (?P<literal>".*")'
-    r"|(?P<long>sends\ a\ line\ of) \s+ (?P<count>\d+) \s+ bytes"
+    r"|(?P<long>sends\ a\ line\ of) \s+ (?P<count>\d+) \s+ bytes (?P<endless>\ without\ end)?"
     r"|(?P<verb>sends|receives) \s+ (?P<frame>\{.*\})"
     r"|(?P<open>opens)|(?P<ended>has\ ended)|(?P<close>hangs\ up)|(?P<reset>breaks\ off)"
     r")",
@@ -158,7 +158,7 @@ class Stage:
         elif step["bytes"]:
             actor.write(ast.literal_eval(f"b{step['literal']}"))
         elif step["long"]:
-            actor.write(b"{" + b"x" * (int(step["count"]) - 1) + b"\n")
+            actor.write(b"{".ljust(int(step["count"]), b"x") + (b"" if step["endless"] else b"\n"))
         elif step["verb"] == "sends":
             actor.send(**self._filled(json.loads(step["frame"])))
         elif step["verb"] == "receives":
