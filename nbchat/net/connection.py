@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import Protocol, cast
 
@@ -51,7 +52,7 @@ class Events(Protocol):
     def received(self, events: list[Event | Unknown]) -> None: ...
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, ABC):
     """What both kinds have in common: a transport, a last sign of life, and an end."""
 
     def __init__(self, events: Events) -> None:
@@ -89,9 +90,9 @@ class Connection(asyncio.Protocol):
     def begin(self) -> None:
         """The connection stands."""
 
+    @abstractmethod
     def took(self, data: bytes) -> None:
         """Bytes came. May raise PeerError, which ends the connection."""
-        raise NotImplementedError
 
     def fail(self, reason: Exception) -> None:
         """End the connection for a reason."""

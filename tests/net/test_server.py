@@ -245,11 +245,12 @@ def test_a_reader_that_stops_delays_nobody_and_gets_all_of_it_later() -> None:
 
 
 def test_a_member_over_its_rate_is_slowed_and_loses_nothing() -> None:
-    with nbchat.serve(port=0, limits=nbchat.Limits(rate=200, burst=10)) as server:
+    # Half of the burst takes half a second to come back: until then it is told once.
+    with nbchat.serve(port=0, limits=nbchat.Limits(rate=50, burst=50)) as server:
         fast = Raw(server.invite(), "fast")
-        fast.send(*({"type": "say", "id": str(n), "text": str(n)} for n in range(60)))
-        events = [fast.receive() for _ in range(61)]
-        assert [event["text"] for event in events if event["type"] == "said"] == [str(n) for n in range(60)]
+        fast.send(*({"type": "say", "id": str(n), "text": str(n)} for n in range(100)))
+        events = [fast.receive() for _ in range(101)]
+        assert [event["text"] for event in events if event["type"] == "said"] == [str(n) for n in range(100)]
         assert [event["type"] for event in events].count("slow") == 1
         fast.close()
 
