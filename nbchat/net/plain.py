@@ -191,23 +191,30 @@ class PlainSession:
         return plain.writes(lines, self._shell.limits.plain_write, end=end)
 
 
-def is_own_user(peer: tuple[str, int] | None) -> bool:
-    """Whether a loopback connection was made by this process's user, as far as the system can tell.
+def is_own_user(peer: tuple[str, int] | None, here: tuple[str, int] | None) -> bool:
+    """Whether a loopback connection from ``peer`` to ``here`` was made by this process's user, as far as
+    the system can tell.
 
     Linux lists each socket's owner in /proc/net/tcp. A socket that its process has closed belongs to
     nobody any more (it is listed under root), and is not taken. Where there is no such list everyone is.
     """
-    if peer is None:
+    if peer is None or here is None:
         return True
-    host, port = peer[:2]
-    try:
-        address = bytes(int(part) for part in host.split("."))[::-1].hex().upper()
-        wanted = f"{address}:{port:04X}"
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            for row in table:
-                columns = row.split()
-                if columns[1] == wanted:
-                    return int(columns[7]) == os.getuid() and columns[9] != "0"
-    except (OSError, AttributeError):  # not Linux
-        return True
+    # Both ends: another connection of the same port, ended a minute ago, may still be in the list.
+    ends = [_listed(peer), _listed(here)]
+    for _ in range(3):  # while others come and go, one reading of the list can leave an entry out
+        try:
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                for row in table:
+                    columns = row.split()
+                    if columns[1:3] == ends:
+                        return int(columns[7]) == os.getuid() and columns[9] != "0"
+        except (OSError, AttributeError):  # not Linux
+            return True
     return False
+
+
+def _listed(end: tuple[str, int]) -> str:
+    """An address as /proc/net/tcp spells it."""
+    host, port = end[:2]
+    return f"{bytes(int(part) for part in host.split('.'))[::-1].hex().upper()}:{port:04X}"

@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self._session: NativeSession | PlainSession | None = None
+        self._here: tuple[str, int] | None = None
         self.peer: tuple[str, int] | None = None
         self.is_full = False
         """True while the socket takes no more; then only what had been begun is written."""
@@ -71,6 +72,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.is_open = True
+        self._here = transport.get_extra_info("sockname")
         self.peer = transport.get_extra_info("peername")
         self._transport.set_write_buffer_limits(high=0)
         sock: socket.socket = transport.get_extra_info("socket")
@@ -199,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def _may_be_plain(self) -> bool:
         if self._is_own is None:
-            self._is_own = self._shell.allows_plain and is_own_user(self.peer)
+            self._is_own = self._shell.allows_plain and is_own_user(self.peer, self._here)
         return self._is_own
 
     def _become_plain(self) -> None:
