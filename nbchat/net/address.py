@@ -152,7 +152,7 @@ class Target:
         elif isinstance(url, str):
             self._name = names.check(url, "chat's name")
         else:
-            raise BadLink(f"{url!r} is no link, no chat's name and no server.")
+            raise BadLink(f"A {type(url).__name__} is no link (text), no chat's name and no server.")
 
     def find(self) -> Address:
         """Where to connect. Raises NoServerFound, SeveralServers or BadLink, which say what to type."""

@@ -69,8 +69,9 @@ def test_links_and_names_that_cannot_be(server: nbchat.Server) -> None:
             nbchat.connect(bad, name="ada")
     with pytest.raises(BadLink, match=r"has no key in it\. Ask for the whole link"):
         nbchat.connect("nbchat://127.0.0.1:9", name="ada")
-    with pytest.raises(BadLink):
-        nbchat.connect(5, name="ada")
+    with pytest.raises(BadLink, match="A bytes is no link") as caught:
+        nbchat.connect(link.encode(), name="ada")
+    assert link.partition("#")[2] not in str(caught.value)  # what was given may hold a secret
     with pytest.raises(NotTheServer, match="Ask for a new link"):
         nbchat.connect(link[:-1] + ("a" if link[-1] != "a" else "b"), name="ada")
     with pytest.raises(Unreachable, match="Is the server running"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,10 @@ def unharmed(server: nbchat.Server, ada: nbchat.Client) -> None:
     assert server.members == ["ada"]
     assert [row.kind for row in ada._state.transcript.rows] == ["said"]
     asked(server, lambda shell: len(shell._connections) == 1)
+    with nbchat.connect(server, name="bob") as bob:
+        bob.send("so am I").wait(PATIENCE)
+        assert ada.wait_for(lambda message: message.by == "bob", PATIENCE).text == "so am I"
+        assert bob.transcript() == ["ada: still here", "bob: so am I"]
 
 
 # ── conversations ───────────────────────────────────────────────────────────────────────────────
@@ -220,14 +225,30 @@ def test_a_plain_member_over_its_rate_loses_nothing() -> None:
         assert ada.transcript() == [f"pat: line {number}" for number in range(30)]
 
 
-def test_a_pipe_that_hangs_up_has_said_all(server: nbchat.Server, ada: nbchat.Client) -> None:
-    with Bare(server) as pipe:
-        pipe.read(b"USERNAME")
-        pipe.write(b"log\nfirst\nsecond\nlast")
-    ada.wait_for(lambda message: message.text == "last", PATIENCE)
+@pytest.mark.parametrize("burst", [40, 5], ids=["at once", "over its rate"])
+def test_a_pipe_that_hangs_up_has_said_all(burst: int) -> None:
+    with (
+        nbchat.serve(port=0, limits=nbchat.Limits(rate=100, burst=burst)) as server,
+        nbchat.connect(server, name="ada") as ada,
+    ):
+        with Bare(server) as pipe:
+            pipe.read(b"USERNAME")
+            pipe.write(b"log\n" + b"".join(b"line %d\n" % number for number in range(30)) + b"last")
+        until(ada, lambda: "left" in {row.kind for row in ada._state.transcript.rows})
+        assert ada.transcript() == [f"log: line {number}" for number in range(30)] + ["log: last"]
+        kinds = [(row.kind, row.name) for row in ada._state.transcript.rows]
+        assert kinds == [("joined", "log"), *[("said", "log")] * 31, ("left", "log")]
+
+
+def test_a_plain_member_that_is_reset_has_left(server: nbchat.Server, ada: nbchat.Client) -> None:
+    with Bare(server) as pat:
+        pat.read(b"USERNAME")
+        pat.write(b"pat")
+        saw(ada, "ada", "pat")
+        pat.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     saw(ada, "ada")
-    assert ada.transcript() == ["log: first", "log: second", "log: last"]
-    assert [(row.kind, row.name) for row in ada._state.transcript.rows][-1] == ("left", "log")
+    kinds = [(row.kind, row.name) for row in ada._state.transcript.rows]
+    assert kinds == [("joined", "pat"), ("left", "pat")]
 
 
 # ── as nc does ──────────────────────────────────────────────────────────────────────────────────
@@ -381,6 +402,10 @@ def test_a_browser_is_told_what_this_is(data: bytes) -> None:
             answer = browser.rest()
         assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
         assert b"This is a chat port" in answer
+        with Bare(server) as browser:
+            browser.read(b"USERNAME")  # it came before it had something to ask for
+            browser.write(data)
+            assert browser.rest() == answer
         unharmed(server, ada)
 
 
@@ -446,6 +471,17 @@ def test_no_line_of_a_message_passes_for_another_members(text: str, server: nbch
     eve.close()
 
 
+def test_what_cannot_be_seen_is_made_visible_for_plain_clients(
+    server: nbchat.Server, ada: nbchat.Client
+) -> None:
+    with FirstClient(server.port, "pat") as pat, FirstClient(server.port, "quin") as quin:
+        pat.wait_for("quin joined the chat!")
+        quin.say("\x1b[2J\x07\u202eevil\u200b")
+        pat.wait_for("quin: ␛[2J␇<U+202E>evil<U+200B>")
+        ada.send("\u202eevil\u2066\ufeff")
+        pat.wait_for("ada: <U+202E>evil<U+2066><U+FEFF>")
+
+
 def test_no_part_of_a_long_message_passes_for_another_members() -> None:
     with (
         nbchat.serve(port=0, limits=UNHURRIED) as server,
@@ -471,7 +507,6 @@ def test_a_client_of_ours_in_a_first_generation_chat(monkeypatch: pytest.MonkeyP
             pat.say("hello ada")
             message = ada.wait_for(lambda message: message.by == "pat")
             assert message.text == "hello ada"
-            assert "pat" not in ada.members or ada.members[0].plain
             ada.send("hello pat").wait(PATIENCE)
             ada.send(text).wait(PATIENCE)
             pat.wait_for("end")
@@ -479,9 +514,13 @@ def test_a_client_of_ours_in_a_first_generation_chat(monkeypatch: pytest.MonkeyP
             assert pat.died_of is None
             assert server.reads[:2] == ["pat: hello ada", "ada: hello pat"]
             assert "".join(read.removeprefix("ada: ") for read in server.reads[2:]) == text
+            assert all(len(read.encode()) <= 1024 for read in server.reads)  # with the name before it
             with FirstClient(server.port, "quin"):
-                until(ada, lambda: "quin" in ada._state.transcript.members)
-            until(ada, lambda: "quin" not in ada._state.transcript.members)
+                saw(ada, "ada", "quin")
+                assert all(member.plain for member in ada.members)
+            saw(ada, "ada")
+            rows = [(row.kind, row.name) for row in ada._state.transcript.rows]
+            assert rows[-2:] == [("joined", "quin"), ("left", "quin")]
             assert ada.transcript() == ["pat: hello ada", "ada: hello pat", f"ada: {text}"]
             with pytest.raises(Refused, match="no history"):
                 ada.history()
