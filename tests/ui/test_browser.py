@@ -12,7 +12,7 @@ from tests.ui import lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SERVE = "import nbchat\nserver = nbchat.serve()"
+SERVE = "import nbchat\nserver = nbchat.serve(port=0)"
 JOIN = "import nbchat\npanel = nbchat.join(name={!r})\npanel"
 
 

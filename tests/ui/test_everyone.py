@@ -50,7 +50,7 @@ class Plain:
 def test_one_conversation(tmp_path: Path) -> None:
     """A server in one kernel, panels in two, a terminal, two plain clients: all see the same."""
     with kernels(2) as (one, two):
-        one.run("import nbchat; server = nbchat.serve('class', history=None)")
+        one.run("import nbchat; server = nbchat.serve('class', port=0, history=None)")
         port = one.run("server.port")
         one.run(JOIN.format(chat="class", name="ada"))
         two.run(JOIN.format(chat="class", name="bob"))
@@ -104,8 +104,12 @@ def test_one_conversation(tmp_path: Path) -> None:
 def test_a_named_chat_survives_its_kernel(tmp_path: Path) -> None:
     """kill -9 of the server's kernel and a restart: history, keys and names come back by themselves."""
     with kernels(2) as (host, guest):
-        host.run("import nbchat; server = nbchat.serve('class'); client = nbchat.connect(server, name='ada')")
-        link = host.run("server.invite()")
+        serve = (
+            "import nbchat; server = nbchat.serve('class', port={});"
+            "client = nbchat.connect(server, name='ada')"
+        )
+        host.run(serve.format(0))
+        port, link = host.run("server.port"), host.run("server.invite()")
         log_id = host.run("server._store.log_id")
         guest.run(f"import nbchat; client = nbchat.connect({link!r}, name='bob')")
         host.run("client.send('before').wait(); None")
@@ -116,7 +120,7 @@ def test_a_named_chat_survives_its_kernel(tmp_path: Path) -> None:
         guest.run("message = client.send('said while nobody served')")
         assert guest.run("len(client.pending)") == 1
         host.restart()
-        host.run("import nbchat; server = nbchat.serve('class'); client = nbchat.connect(server, name='ada')")
+        host.run(serve.format(port))
 
         guest.run(f"message.wait({PATIENCE}); None")
         host.wait_for("client._state.transcript.seq == 2")
