@@ -240,6 +240,23 @@ def test_a_pipe_that_hangs_up_has_said_all(burst: int) -> None:
         assert kinds == [("joined", "log"), *[("said", "log")] * 31, ("left", "log")]
 
 
+def test_what_waited_when_the_connection_broke_is_said() -> None:
+    limits = nbchat.Limits(rate=0.01, burst=5)  # so slow that only the end can bring the rest
+    with (
+        nbchat.serve(port=0, limits=limits) as server,
+        nbchat.connect(server, name="ada") as ada,
+    ):
+        with Bare(server) as pat:
+            pat.read(b"USERNAME")
+            pat.write(b"pat\n" + b"".join(b"line %d\n" % number for number in range(8)))
+            pat.read(b"system: you are sending fast; the rest follows slowly\n")
+            pat.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        ada.send("are you there?")  # what is written to pat shows that nobody is
+        until(ada, lambda: "left" in {row.kind for row in ada._state.transcript.rows})
+        said = [message.text for message in ada.messages if message.by == "pat"]
+        assert said == [f"line {number}" for number in range(8)]
+
+
 def test_a_plain_member_that_is_reset_has_left(server: nbchat.Server, ada: nbchat.Client) -> None:
     with Bare(server) as pat:
         pat.read(b"USERNAME")
@@ -499,7 +516,7 @@ def test_no_part_of_a_long_message_passes_for_another_members() -> None:
 
 
 def test_a_client_of_ours_in_a_first_generation_chat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_LIMITS", UNHURRIED)
+    monkeypatch.setattr(connection, "_PACE", 0.25)
     text = "€ü😀" * 334 + "end"
     with FirstServer() as server, FirstClient(server.port, "pat") as pat:
         with nbchat.connect(f"plain://127.0.0.1:{server.port}", name="ada") as ada:
@@ -528,7 +545,7 @@ def test_a_client_of_ours_in_a_first_generation_chat(monkeypatch: pytest.MonkeyP
 
 
 def test_quick_messages_are_separate_at_a_first_generation_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_LIMITS", nbchat.Limits(plain_pace=0.25))
+    monkeypatch.setattr(connection, "_PACE", 0.25)
     with FirstServer() as server, nbchat.connect(f"plain://127.0.0.1:{server.port}", name="ada") as ada:
         for message in [ada.send(f"line {number}") for number in range(8)]:
             message.wait(PATIENCE)
