@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8888
 
-.PHONY: help demo test check lint notebooks format clean
+.PHONY: help demo test check lint hosts bench pictures notebooks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,17 @@ lint: $(VENV)/dev.ok  ## format, lint, types and import arrows only
 	$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_arrows.py
 
+hosts:  ## the panel in Voila and marimo, and with ipykernel 6 (environments of their own)
+	@$(MAKE) --no-print-directory VENV=.venv-kernel6 .venv-kernel6/kernel6.ok
+	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/hosts.ok
+	@NBCHAT_KERNEL6=$(CURDIR)/.venv-kernel6/bin/python .venv-hosts/bin/python -m pytest tests/hosts
+
+bench: $(VENV)/test.ok  ## measure the panel and write docs/performance.md
+	$(BIN)/python benchmarks/panel.py --write
+
+pictures: $(VENV)/test.ok  ## take the README's pictures from the running product
+	$(BIN)/python docs/pictures/make.py
+
 format: $(VENV)/dev.ok  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -33,7 +44,7 @@ notebooks: $(VENV)/test.ok  ## run the notebooks and write their outputs into th
 	$(BIN)/python notebooks/refresh.py
 
 clean:  ## remove .venv and what tests and tools leave
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-hosts .venv-kernel6 .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
 
 # One mark a set of packages; a changed pyproject.toml installs again.
 $(VENV)/%.ok: pyproject.toml

@@ -73,6 +73,12 @@ class Typing(Frame, frozen=True, tag="typing"):
     """Somebody is typing here. The client says it at most every few seconds."""
 
 
+class Away(Frame, frozen=True, tag="away"):
+    """This member's person is not at the screen or, with false, is back."""
+
+    away: bool = True
+
+
 class Ping(Frame, frozen=True, tag="ping"):
     """A sign of life."""
 
@@ -91,6 +97,8 @@ class MemberInfo(Struct, frozen=True, kw_only=True):
     role: str = "member"
     plain: bool = False
     """True: a first-generation client, which could not prove who it is."""
+    away: bool = False
+    """True: its person is not at the screen."""
 
 
 class Challenge(Frame, frozen=True, tag="challenge"):
@@ -135,6 +143,12 @@ class Said(Frame, frozen=True, tag="said"):
 
 
 class Joined(Frame, frozen=True, tag="joined"):
+    member: MemberInfo
+
+
+class Changed(Frame, frozen=True, tag="changed"):
+    """A member is away, or back, or has another role. Nobody came."""
+
     member: MemberInfo
 
 
@@ -204,12 +218,13 @@ class Unknown(Struct, frozen=True):
     raw: bytes
 
 
-Request = Hello | Join | Say | Page | Typing | Ping | Bye
+Request = Hello | Join | Say | Page | Typing | Away | Ping | Bye
 Event = (
     Challenge
     | Welcomed
     | Said
     | Joined
+    | Changed
     | Left
     | TypingShown
     | Stored

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from nbchat.core import names, texts, wire
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
+    Away,
     Body,
     Bye,
+    Changed,
     Closing,
     Frame,
     Hello,
@@ -62,7 +64,7 @@ class Announce:
     """
 
     room: str
-    frame: Joined | Left | TypingShown
+    frame: Joined | Changed | Left | TypingShown
     session: str
 
 
@@ -125,11 +127,12 @@ class Member:
     room: Room
     plain: bool
     conn: Connection | None
+    away: bool = False
     gone_at: float = 0.0
 
     @property
     def info(self) -> MemberInfo:
-        return MemberInfo(name=self.name, role=self.role, plain=self.plain)
+        return MemberInfo(name=self.name, role=self.role, plain=self.plain, away=self.away)
 
 
 @dataclass(slots=True)
@@ -236,7 +239,7 @@ class Hub:
         self._by_conn[conn], member.conn = member, conn
         if role != member.role:
             member.role = role
-            effects.append(Announce(member.room.key, Joined(member=member.info), member.session))
+            effects.append(self._changed(member))
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
 
@@ -269,6 +272,8 @@ class Hub:
                 return [Fetch(conn, member.room.key, request.before, limit)]
             case Typing():
                 return [Announce(member.room.key, TypingShown(name=member.name), member.session)]
+            case Away(away=away):
+                return self._away(member, away)
             case Ping():
                 return [Tell(conn, Pong())]
             case Bye():
@@ -292,6 +297,16 @@ class Hub:
             return [self._refuse(conn, ProtocolError(error.code, str(error), id=request.id))]
         body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
         return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
+
+    def _away(self, member: Member, away: bool) -> list[Effect]:
+        if away == member.away:
+            return []
+        member.away = away
+        return [self._changed(member)]
+
+    @staticmethod
+    def _changed(member: Member) -> Announce:
+        return Announce(member.room.key, Changed(member=member.info), member.session)
 
     # ── going ──
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from nbchat.core.frames import Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Said, Unknown, Welcomed
 from nbchat.core.limits import KEPT
 
 
@@ -39,17 +39,20 @@ class Message(Struct, frozen=True):
 
 
 class Member(str):
-    """A member's name, which also knows ``.role`` (host or member) and ``.plain`` (true for a
-    first-generation client, which could not prove who it is)."""
+    """A member's name, which also knows ``.role`` (host or member), ``.plain`` (true for a
+    first-generation client, which could not prove who it is) and ``.away`` (true when its person is not
+    at the screen)."""
 
-    __slots__ = ("plain", "role")
+    __slots__ = ("away", "plain", "role")
     role: str
     plain: bool
+    away: bool
 
-    def __new__(cls, name: str, role: str = "member", plain: bool = False) -> Member:
+    def __new__(cls, name: str, role: str = "member", plain: bool = False, away: bool = False) -> Member:
         self = super().__new__(cls, name)
         self.role = role
         self.plain = plain
+        self.away = away
         return self
 
     @property
@@ -102,7 +105,7 @@ class Transcript:
                     self._row("joined", name)
         return is_other
 
-    def apply(self, event: Said | Joined | Left | Unknown) -> Message | None:
+    def apply(self, event: Said | Joined | Changed | Left | Unknown) -> Message | None:
         """One event of the room. A message that was seen before changes nothing; returns a new one.
 
         Raises :class:`ValueError` if one is missing before this one.
@@ -120,6 +123,9 @@ class Transcript:
                 if info.name not in self.members:
                     self._row("joined", info.name)
                 self.members[info.name] = _member(info)
+            case Changed(member=info):
+                if info.name in self.members:
+                    self.members[info.name] = _member(info)
             case Left(name=name):
                 if self.members.pop(name, None) is not None:
                     self._row("left", name)
@@ -155,4 +161,4 @@ def from_said(event: Said) -> Message:
 
 
 def _member(info: MemberInfo) -> Member:
-    return Member(info.name, info.role, info.plain)
+    return Member(info.name, info.role, info.plain, info.away)

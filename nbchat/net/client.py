@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import getpass
+import math
 import os
 import secrets
 import threading
@@ -25,6 +26,10 @@ from nbchat.net.state import Deadline, Outgoing, State
 
 _CONNECT = 15.0
 _PAGE = 500
+_TYPING = 3.0
+"""Seconds between two requests that say that this person is typing: each counts against the rate."""
+_TYPED = 5.0
+"""Seconds for which somebody who said so counts as typing: the above, and time for the next to come."""
 
 
 class Client:
@@ -41,6 +46,7 @@ class Client:
         self._cursor = 0
         self._ahead: deque[Message] = deque()
         self._listening = threading.Lock()
+        self._typing_at = -math.inf
         self._handlers = Handlers(self)
         self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
         self._receiver.thread.start()
@@ -84,9 +90,34 @@ class Client:
 
     @property
     def members(self) -> list[Member]:
-        """Who is in the room: names that also know ``.role`` and ``.plain``, in the order they came."""
+        """Who is in the room: names that also know ``.role``, ``.plain`` and ``.away``, in the order they
+        came."""
         with self._state.changed:
             return list(self._state.transcript.members.values())
+
+    @property
+    def typists(self) -> list[str]:
+        """Who else is typing: said so within the last 5 s, and has said nothing and not left since."""
+        state = self._state
+        with state.changed:
+            now = state.clock()
+            return [name for name, heard in state.typing.items() if now - heard <= _TYPED]
+
+    @property
+    def away(self) -> bool:
+        """True: this client's person is not at the screen. Set it, and the others are told: at once or,
+        without a connection, with the next one. Setting what it is costs nothing; with a first-generation
+        server it does nothing."""
+        return self._state.away
+
+    @away.setter
+    def away(self, away: bool) -> None:
+        state = self._state
+        with state.changed:
+            if state.is_plain or state.away == bool(away):
+                return
+            state.away = bool(away)
+        self._receiver.flush()
 
     @property
     def messages(self) -> list[Message]:
@@ -121,9 +152,9 @@ class Client:
         """
         return self._send(text)
 
-    def _send(self, text: str, *, auto: bool = False) -> Outgoing:
+    def _send(self, text: str, *, auto: bool = False, id: str | None = None) -> Outgoing:
         text = texts.check(texts.tidy(_text(text)), self._state.text_limit)
-        message = Outgoing(secrets.token_hex(8), text, auto)
+        message = Outgoing(id or secrets.token_hex(8), text, auto)
         with self._state.changed:
             if self._state.status == "closed":
                 raise Closed(
@@ -133,6 +164,17 @@ class Client:
             self._state.touch()
         self._receiver.flush()
         return message
+
+    def typing(self) -> None:
+        """Tell the others that this person is typing. Returns at once. To be called at every key: it says
+        so at most every 3 s, and nothing while there is no connection or no word for it (``plain://``)."""
+        state = self._state
+        with state.changed:
+            now = state.clock()
+            if state.status != "connected" or now - self._typing_at < _TYPING:
+                return
+            self._typing_at = now
+        self._receiver.typing()
 
     def history(self, before: int | None = None, limit: int = 50, timeout: float = 10) -> list[Message]:
         """The ``limit`` newest messages before seq ``before`` (the newest of all without it), oldest

@@ -19,6 +19,7 @@ from nbchat.core import frames, keys, plain, wire
 from nbchat.core.errors import NotTheServer, PeerError, ProtocolError, Refused, Unreachable
 from nbchat.core.frames import (
     VERSION,
+    Away,
     Bye,
     Challenge,
     Closing,
@@ -32,6 +33,7 @@ from nbchat.core.frames import (
     Ping,
     Said,
     Say,
+    Typing,
     Unknown,
     Welcomed,
 )
@@ -174,6 +176,12 @@ class NativeConnection(Connection):
     def page(self, before: int | None, limit: int) -> None:
         self.write(wire.encode(Page(before=before, limit=limit)))
 
+    def typing(self) -> None:
+        self.write(wire.encode(Typing()))
+
+    def away(self, away: bool) -> None:
+        self.write(wire.encode(Away(away=away)))
+
     def ping(self) -> None:
         self.write(wire.encode(Ping()))
 
@@ -254,6 +262,12 @@ class PlainConnection(Connection):
 
     def page(self, before: int | None, limit: int) -> None:
         raise Refused("no_history", "A first-generation server keeps no history.")
+
+    def typing(self) -> None:
+        """There is no word for it that would not be taken for a message."""
+
+    def away(self, away: bool) -> None:
+        """Nor for this."""
 
     def ping(self) -> None:
         """Nothing that a first-generation server would not take for a message."""

@@ -32,6 +32,8 @@ class _Entry:
     """How many of the client's messages it was given (or was not meant to get)."""
     own: bool
     answers: bool
+    failure: str = ""
+    """The last one that was shown."""
 
 
 class Handlers:
@@ -85,10 +87,24 @@ class Handlers:
                     self._client._send(answer, auto=True)
             except ChatError as error:
                 self._note(f"{_name(entry.function)}: {error}")
-            except BaseException:  # sys.exit() in a handler ends that call, not the others
+                self._show(entry, str(error))
+            except BaseException as error:  # sys.exit() in a handler ends that call, not the others
                 self._note(traceback.format_exc(limit=-5))
+                self._show(entry, "".join(traceback.format_exception_only(error)).strip())
             if text := printed.getvalue():
                 self._note(text)
+
+    def _show(self, entry: _Entry, why: str) -> None:
+        """Say in the user's own panel that a handler failed; the same failure only once."""
+        if why == entry.failure:
+            return
+        entry.failure = why
+        state = self._client._state
+        with state.changed:
+            state.transcript.notice(
+                f"Your function {_name(entry.function)}() failed: {why} (client.errors has the details.)"
+            )
+            state.touch()
 
     def _note(self, text: str) -> None:
         state = self._client._state

@@ -30,6 +30,7 @@ from nbchat.core.errors import (
     UsageError,
 )
 from nbchat.core.frames import (
+    Changed,
     Closing,
     Event,
     Join,
@@ -39,6 +40,7 @@ from nbchat.core.frames import (
     Said,
     Slow,
     Stored,
+    TypingShown,
     Unknown,
     Welcomed,
 )
@@ -79,6 +81,8 @@ class Receiver:
         self._conn: NativeConnection | PlainConnection | None = None
         self._is_welcome = False
         self._was_welcome = False
+        self._is_told_away = False
+        """What the server takes this member for: away or not."""
         self._final: str | None = None
         self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
@@ -101,6 +105,10 @@ class Receiver:
                 return
             self._flushing = True
         self._call(self._flush)
+
+    def typing(self) -> None:
+        """Say that this member is typing, if there is a connection."""
+        self._call(self._type)
 
     def page(self, before: int | None, limit: int) -> Future[Answer]:
         """Ask for a page of history."""
@@ -292,10 +300,18 @@ class Receiver:
         match event:
             case Said() | Unknown():
                 state.transcript.apply(event)
-                if isinstance(event, Said) and event.by == state.name:
-                    self._settle(event.id, event.seq)
-            case Joined() | Left():
+                if isinstance(event, Said):
+                    state.typing.pop(event.by, None)
+                    if event.by == state.name:
+                        self._settle(event.id, event.seq)
+            case Joined() | Changed():
                 state.transcript.apply(event)
+            case Left(name=name):
+                state.transcript.apply(event)
+                state.typing.pop(name, None)
+            case TypingShown(name=name):
+                if name != state.name and name in state.transcript.members:
+                    state.typing[name] = state.clock()
             case Stored(id=id, seq=seq):
                 self._settle(id, seq)
             case Welcomed():
@@ -320,6 +336,8 @@ class Receiver:
         state = self._state
         is_first = not self._is_welcome
         state.transcript.welcome(event, fresh=not self._was_welcome)
+        state.typing.clear()
+        self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
         state.status, state.reason = "connected", ""
         state.text_limit, self._ping = event.limits.text, event.limits.ping
@@ -362,6 +380,8 @@ class Receiver:
             del self._state.pending[message.id]
             message.settle(error=error)
             self._state.transcript.notice(event.text)
+        elif event.code == "unknown_type":
+            pass  # an older server does not know "away"; it knows a page
         elif not event.fatal and self._pages:
             self._pages.popleft()[2].set_exception(error)
         if event.fatal and self._conn is not None:
@@ -390,8 +410,16 @@ class Receiver:
             due = [each for each in islice(self._state.pending.values(), UNDER_WAY) if not each.is_sent]
             for message in due:
                 message.is_sent = True
+            away = self._state.away
         for message in due:
             self._conn.say(message)
+        if away != self._is_told_away:
+            self._is_told_away = away
+            self._conn.away(away)
+
+    def _type(self) -> None:
+        if self._is_welcome and self._conn is not None:
+            self._conn.typing()
 
     def _ask_page(self, before: int | None, limit: int, future: Future[Answer]) -> None:
         if self._state.is_plain:

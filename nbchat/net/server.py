@@ -100,7 +100,7 @@ class Server:
         if not self.is_running:
             return []
         found = self._ask(lambda shell: shell.hub.members())
-        return [Member(info.name, info.role, info.plain) for info in found]
+        return [Member(info.name, info.role, info.plain, info.away) for info in found]
 
     @property
     def history(self) -> str:

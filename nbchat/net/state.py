@@ -75,6 +75,12 @@ class State:
         """How many of the messages are from before that: what comes after them is news."""
         self.text_limit = Limits().text
         self.is_plain = False
+        self.away = False
+        """Whether the client's person is not at the screen; the receiver sees to it that the server knows."""
+        self.typing: dict[str, float] = {}
+        """When each other member last said that it types, by ``clock``; only who has said nothing since."""
+        self.clock: Callable[[], float] = time.monotonic
+        """An attribute so that a test can turn it."""
 
     def set(self, **values: object) -> None:
         """Change some values and wake whoever waits."""

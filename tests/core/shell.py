@@ -13,7 +13,9 @@ from collections import defaultdict, deque
 from nbchat.core import names, wire
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import (
+    Away,
     Bye,
+    Changed,
     Closing,
     Join,
     Joined,
@@ -137,7 +139,7 @@ class Client:
             for id, text in self.pending.items():
                 self.ask(Say(id, text))
 
-    def ask(self, request: Say | Page | Typing | Bye) -> None:
+    def ask(self, request: Say | Page | Typing | Away | Bye) -> None:
         self.shell.act(self.shell.hub.handle(self.conn, wire.decode_request(wire.encode(request)[:-1])))
 
     def say(self) -> None:
@@ -186,7 +188,10 @@ class Client:
             case Stored(id, _):
                 self.pending.pop(id, None)
             case Joined(member):
-                assert self.members.get(member.name) != member
+                assert member.name not in self.members
+                self.members[member.name] = member
+            case Changed(member):
+                assert self.members[member.name] != member
                 self.members[member.name] = member
             case Left(name):
                 del self.members[name]

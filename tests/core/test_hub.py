@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from nbchat.core import wire
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import (
+    Away,
     Body,
     Bye,
+    Changed,
     Closing,
     Hello,
     Join,
@@ -43,6 +45,10 @@ def join(hub, conn, name="ada", room="lobby", role="member", **more):
 
 def joined(name, role="member"):
     return Joined(MemberInfo(name=name, role=role))
+
+
+def changed(name, role="member", *, away=False):
+    return Changed(MemberInfo(name=name, role=role, away=away))
 
 
 # ── coming ──────────────────────────────────────────────────────────────────────────────────────
@@ -168,10 +174,26 @@ def test_a_role_belongs_to_the_key_that_was_used_last_and_the_others_hear_of_it(
     join(hub, "c1", role="host")
     hub.lost("c1", 0.0)
     assert join(hub, "c2", session="1", role="member") == [
-        Announce("lobby", joined("ada", "member"), "1"),
+        Announce("lobby", changed("ada", "member"), "1"),
         Admit("c2", "lobby", None),
     ]
     assert hub.members() == [MemberInfo(name="ada", role="member")]
+
+
+def test_who_was_away_and_comes_back_in_time_still_is():
+    hub = make()
+    join(hub, "c1")
+    hub.handle("c1", Away())
+    hub.lost("c1", 0.0)
+    assert hub.members() == [MemberInfo(name="ada", away=True)]
+    assert join(hub, "c2", session="1", role="host") == [
+        Announce("lobby", changed("ada", "host", away=True), "1"),
+        Admit("c2", "lobby", None),
+    ]
+    assert hub.welcome("c2", 0).members == [MemberInfo(name="ada", role="host", away=True)]
+    hub.handle("c2", Bye())
+    join(hub, "c3", session="1")
+    assert hub.members() == [MemberInfo(name="ada", away=False)]
 
 
 # ── being there ─────────────────────────────────────────────────────────────────────────────────
@@ -205,6 +227,18 @@ def test_other_requests():
     for request in (Hello(1, "k", "0" * 32), Join(name="bob", proof=PROOF)):
         (tell,) = hub.handle("c1", request)
         assert (tell.frame.code, tell.frame.fatal) == ("already_joined", False)
+
+
+def test_that_somebody_is_away_is_told_when_it_changes():
+    hub = make()
+    join(hub, "c1")
+    join(hub, "c2", "bob")
+    assert hub.handle("c1", Away(False)) == []
+    assert hub.handle("c1", Away()) == [Announce("lobby", changed("ada", away=True), "1")]
+    assert hub.handle("c1", Away()) == []
+    assert [(member.name, member.away) for member in hub.members()] == [("ada", True), ("bob", False)]
+    assert hub.handle("c1", Away(False)) == [Announce("lobby", changed("ada", away=False), "1")]
+    assert hub.members() == [MemberInfo(name="ada"), MemberInfo(name="bob")]
 
 
 def test_a_bad_line_is_refused_and_ends_the_connection_only_if_fatal():
@@ -249,7 +283,7 @@ def test_a_plain_member_cannot_come_back_so_it_leaves_at_once():
 
 WHO = [("ada", "lobby"), ("Ada", "lobby"), ("ａｄａ", "Lobby"), ("bob", "lobby"), ("ada", "side")]
 OFTEN = ["join", "say", "commit", "drop", "come back"]
-SOMETIMES = ["repeat", "bye", "wait", "hold", "go on", "take over", "typing", "page", "plain"]
+SOMETIMES = ["repeat", "bye", "wait", "hold", "go on", "take over", "typing", "away", "page", "plain"]
 steps = st.lists(
     st.tuples(
         st.sampled_from([*OFTEN, *OFTEN, *SOMETIMES]),
@@ -307,6 +341,8 @@ def play(chat: list[tuple[str, int, int]]) -> tuple[Shell, list[Client]]:
                 client.is_reading = True
             case "typing":
                 client.ask(Typing())
+            case "away":
+                client.ask(Away(number > 4))
             case "page":
                 client.ask(Page(number, number + 1))
         check(shell, clients)

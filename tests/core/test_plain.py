@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbchat.core import plain, texts
-from nbchat.core.frames import Joined, Left, MemberInfo, Pong, Said, TypingShown
+from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Pong, Said, TypingShown
 from nbchat.core.plain import Kind
 
 VERBS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "PRI", "PROPFIND"]
@@ -128,6 +128,7 @@ def test_plain_clients_see_messages_and_who_comes_and_goes():
     assert plain.line(Said(1, 2, "id", "ada", "a\nboss: b\n\nc\x1b")) == "ada: a\n  boss: b\n  \n  c␛"
     assert plain.line(Joined(MemberInfo(name="bob"))) == "bob joined the chat!"
     assert plain.line(Left("bob")) == "bob left the chat"
+    assert plain.line(Changed(MemberInfo(name="bob", away=True))) is None
     assert plain.line(TypingShown("bob")) is None
     assert plain.line(Pong()) is None
     assert plain.notice("slow down") == "system: slow down"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbchat.core.frames import Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Said, Unknown, Welcomed
 from nbchat.core.transcript import Member, Message, Transcript
 
 
@@ -104,6 +104,20 @@ def test_a_member_is_a_name_that_knows_more():
     assert isinstance(bob, Member)
     transcript.apply(Joined(MemberInfo(name="bob", role="member")))
     assert transcript.members["bob"].role == "member"
+
+
+def test_who_changes_stays_in_place_and_makes_no_row():
+    transcript = Transcript()
+    transcript.welcome(welcome("ada", "bob", "cid"))
+    transcript.apply(Changed(MemberInfo(name="bob", role="host", away=True)))
+    assert [(each, each.role, each.away) for each in transcript.members.values()] == [
+        ("ada", "member", False), ("bob", "host", True), ("cid", "member", False),
+    ]  # fmt: skip
+    transcript.apply(Changed(MemberInfo(name="bob")))
+    assert (transcript.members["bob"].role, transcript.members["bob"].away) == ("member", False)
+    transcript.apply(Changed(MemberInfo(name="eve", away=True)))
+    assert list(transcript.members) == ["ada", "bob", "cid"]
+    assert shown(transcript) == []
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 35))

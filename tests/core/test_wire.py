@@ -26,7 +26,7 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 ids = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=64)
 hexes = st.text("0123456789abcdef", min_size=32, max_size=32)
 times = st.floats(0, 1e9)
-infos = st.builds(frames.MemberInfo, name=words, role=words, plain=st.booleans())
+infos = st.builds(frames.MemberInfo, name=words, role=words, plain=st.booleans(), away=st.booleans())
 
 
 def maybe(kind):
@@ -48,6 +48,7 @@ REQUESTS = {
     frames.Say: st.builds(frames.Say, ids, words, st.booleans()),
     frames.Page: st.builds(frames.Page, maybe(seqs), st.integers(1, SAFE_INTEGER)),
     frames.Typing: st.builds(frames.Typing),
+    frames.Away: st.builds(frames.Away, st.booleans()),
     frames.Ping: st.builds(frames.Ping),
     frames.Bye: st.builds(frames.Bye),
 }
@@ -62,6 +63,7 @@ EVENTS = {
     ),
     frames.Said: st.builds(frames.Said, seqs, moments, ids, words, words, st.booleans()),
     frames.Joined: st.builds(frames.Joined, infos),
+    frames.Changed: st.builds(frames.Changed, infos),
     frames.Left: st.builds(frames.Left, words),
     frames.TypingShown: st.builds(frames.TypingShown, words),
     frames.Stored: st.builds(frames.Stored, ids, seqs),
@@ -221,6 +223,8 @@ BAD = [
     (say(text="5"), "bad_request"),
     (say(text="null"), "bad_request"),
     (say(text='["x"]'), "bad_request"),
+    ('{"type":"away","away":1}', "bad_request"),
+    ('{"type":"away","away":null}', "bad_request"),
     ('{"type":"page","before":-1}', "bad_request"),
     ('{"type":"page","before":1.5}', "bad_request"),
     ('{"type":"page","before":1e3}', "bad_request"),
@@ -260,6 +264,8 @@ def test_a_bad_line_is_refused_with_its_code(line, code):
         (nested(DEPTH), frames.Ping()),
         ('{"type":"ping","x":"' + "[{" * 500 + '"}', frames.Ping()),
         ('{"type":"ping","x":"\\"' + "[{" * 500 + '"}', frames.Ping()),
+        ('{"type":"away"}', frames.Away(True)),
+        ('{"type":"away","away":false}', frames.Away(False)),
         (f'{{"type":"page","before":{2**53}}}', frames.Page(before=2**53)),
         (hello("2"), frames.Hello(2, "k", NONCE)),
     ],

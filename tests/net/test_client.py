@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import pytest
 
 import nbchat
+from nbchat.core import frames, wire
 from nbchat.core.errors import (
     BadLink,
     BadName,
@@ -22,11 +24,13 @@ from nbchat.core.errors import (
     NotConfirmed,
     NothingCame,
     NotTheServer,
+    ProtocolError,
     Refused,
     SeveralServers,
     Unreachable,
     UsageError,
 )
+from nbchat.net.receiver import Answer
 from tests.net.helpers import PATIENCE, CuttingProxy, Raw, saw, until
 
 
@@ -265,6 +269,170 @@ def test_a_handler_can_ask_for_what_was_before(pair: Pair) -> None:
     ada.send("new").wait()
     until(bob, lambda: len(bob._state.errors) == 2)
     assert heard == ["old", "new"]
+
+
+# ── presence ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    def __init__(self, *clients: nbchat.Client) -> None:
+        self.now = 1000.0
+        for client in clients:
+            client._state.clock = lambda: self.now
+
+
+def seen_away(client: nbchat.Client, *names: str) -> None:
+    """Wait until a client sees just these members as away."""
+    until(client, lambda: {each for each in client.members if each.away} == set(names))
+
+
+def test_that_somebody_is_away_is_seen_by_all(pair: Pair, server: nbchat.Server) -> None:
+    ada, bob = pair
+    assert ada.away is False
+    ada.away = True
+    seen_away(bob, "ada")
+    seen_away(ada, "ada")
+    assert ada.away is True
+    assert [(member, member.away) for member in server.members] == [("ada", True), ("bob", False)]
+    assert ada.members == bob.members == ["ada", "bob"]
+    ada.away = False
+    seen_away(bob)
+    assert [row.kind for row in bob._state.transcript.rows] == []
+
+
+def test_being_away_as_before_says_nothing() -> None:
+    with nbchat.serve(port=0, limits=nbchat.Limits(burst=5, rate=0.01)) as server:
+        ada = nbchat.connect(server, name="ada")
+        for away in (False, True, True, True, True, True, True, False, False, False):
+            ada.away = away
+            seen_away(ada, *["ada"] * away)
+        ada.send("in time").wait(PATIENCE)
+        assert [row.kind for row in ada._state.transcript.rows] == ["said"]  # no word of being slow
+
+
+def test_who_is_away_is_so_after_an_outage_too() -> None:
+    server = nbchat.serve("class")
+    ada, bob = nbchat.connect(server, name="ada"), nbchat.connect(server, name="bob")
+    ada.away = True
+    seen_away(bob, "ada")
+    server.stop()
+    until(ada, lambda: ada.status == "reconnecting")
+    bob.away = True
+    nbchat.serve("class")
+    for client in (ada, bob):
+        until(client, lambda client=client: client.status == "connected")  # type: ignore[misc]
+        seen_away(client, "ada", "bob")
+
+
+def test_what_the_server_still_takes_for_away_is_put_right(server: nbchat.Server) -> None:
+    ada, bob = nbchat.connect(server, name="ada"), nbchat.connect(server, name="bob")
+    ada.away = True
+    seen_away(bob, "ada")
+    ada._state.away = False  # as when the next process takes the session over
+    ada._receiver._call(ada._receiver._conn.abort)  # type: ignore[union-attr]
+    seen_away(bob)
+    assert [row.kind for row in bob._state.transcript.rows] == []
+
+
+def test_a_server_that_does_not_know_away_can_still_be_asked(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, _ = pair
+    decode = wire.decode_request
+
+    def older(line: bytes) -> frames.Request:
+        if b'"away"' in line:
+            raise ProtocolError("unknown_type", "What is that?")
+        return decode(line)
+
+    monkeypatch.setattr(wire, "decode_request", older)
+    page: Future[Answer] = Future()
+    ada._state.away = True
+
+    def ask() -> None:
+        ada._receiver._flush()
+        ada._receiver._ask_page(None, 5, page)
+
+    ada._receiver._call(ask)
+    assert page.result(PATIENCE) == ([], None)
+    ada.send("and talked to").wait(PATIENCE)
+
+
+def test_who_types_is_shown_until_the_message_comes(pair: Pair) -> None:
+    ada, bob = pair
+    clock = Clock(ada, bob)
+    bob._receiver._call(bob._receiver.received, [frames.TypingShown("nobody")])  # is not there
+    ada.typing()
+    until(bob, lambda: bob.typists == ["ada"])
+    bob.send("go on").wait(PATIENCE)
+    until(ada, lambda: ada._state.transcript.seq == 1)
+    assert (ada.typists, bob.typists) == ([], ["ada"])  # not for oneself, nor for another's message
+    ada.send("there you are")
+    until(bob, lambda: bob.typists == [])
+    assert bob._state.transcript.seq == 2
+    clock.now += 3
+    ada.typing()
+    until(bob, lambda: bob.typists == ["ada"])
+    ada.close()
+    until(bob, lambda: bob.typists == [])
+    saw(bob, "bob")
+
+
+def test_who_stops_typing_is_forgotten_after_a_while(pair: Pair) -> None:
+    ada, bob = pair
+    clock = Clock(ada, bob)
+    ada.typing()
+    until(bob, lambda: bob.typists == ["ada"])
+    clock.now += 4.9
+    assert bob.typists == ["ada"]
+    ada.typing()
+    until(bob, lambda: bob._state.typing == {"ada": clock.now})
+    clock.now += 4.9
+    assert bob.typists == ["ada"]
+    clock.now += 0.2
+    assert bob.typists == []
+    ada.typing()
+    until(bob, lambda: bob.typists == ["ada"])
+    bob._receiver._call(bob._receiver._conn.abort)  # type: ignore[union-attr]
+    until(bob, lambda: bob.typists == [])  # whoever typed then has had time to finish
+
+
+def test_typing_is_told_at_most_every_three_seconds(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada") as ada:
+        clock = Clock(ada)
+        raw = Raw(server.invite(), "raw")
+        for kinds in (["typing", "said"], ["said"], ["said"], ["typing", "said"], ["said"]):
+            for _ in range(50):
+                ada.typing()
+            ada.send("x").wait(PATIENCE)
+            assert [raw.receive()["type"] for _ in kinds] == kinds
+            clock.now += 1
+        raw.close()
+
+
+def test_without_a_connection_nobody_is_told_of_typing() -> None:
+    server = nbchat.serve("class", history=None)
+    ada = nbchat.connect(server, name="ada")
+    clock = Clock(ada)
+    server.stop()
+    until(ada, lambda: ada.status == "reconnecting")
+    ada.typing()
+    again = nbchat.serve("class", history=None)
+    raw = Raw(again.invite(), "raw")
+    if len(raw.welcome["members"]) == 1:  # before ada was back
+        assert raw.receive()["type"] == "joined"
+    until(ada, lambda: ada.status == "connected")
+    ada.send("back").wait(PATIENCE)
+    assert raw.receive()["type"] == "said"
+    ada.typing()  # the call above does not count
+    assert raw.receive() == {"type": "typing", "name": "ada"}
+    ada.close()
+    clock.now += 10
+    ada.typing()
+    ada.away = True
+    raw.close()
 
 
 # ── outages ─────────────────────────────────────────────────────────────────────────────────────

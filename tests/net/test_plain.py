@@ -512,6 +512,39 @@ def test_no_part_of_a_long_message_passes_for_another_members() -> None:
         assert not [read for read in pat.reads if read.startswith("boss")], pat.reads
 
 
+# ── what plain members are not told ─────────────────────────────────────────────────────────────
+
+
+def test_a_plain_member_reads_nothing_of_away_and_typing(server: nbchat.Server, ada: nbchat.Client) -> None:
+    with FirstClient(server.port, "pat") as pat:
+        saw(ada, "ada", "pat")
+        assert [member.away for member in ada.members] == [False, False]
+        for away in (True, False, True):
+            ada.away = away
+            until(ada, lambda away=away: ada.members[0].away is away)  # type: ignore[misc]
+        ada.typing()
+        ada.send("still here").wait()
+        pat.wait_for("ada: still here")
+        assert pat.reads == ["ada: still here"]
+
+
+def test_a_plain_member_reads_nothing_of_a_new_role(server: nbchat.Server, ada: nbchat.Client) -> None:
+    assert server._running is not None
+    first = Raw(server._running.address.whole_link, "eve")
+    with FirstClient(server.port, "pat") as pat:
+        saw(ada, "ada", "eve", "pat")
+        eve = Raw(server.invite(), "eve", session=first.welcome["session"])
+        assert (first.welcome["role"], eve.welcome["role"]) == ("host", "member")
+        until(ada, lambda: ada._state.transcript.members["eve"].role == "member")
+        eve.send({"type": "say", "id": "1", "text": "hi"})
+        pat.wait_for("eve: hi")
+        assert pat.reads == ["eve: hi"]
+        until(ada, lambda: ada._state.transcript.seq == 1)
+        assert [row.kind for row in ada._state.transcript.rows] == ["joined", "joined", "said"]
+        first.close()
+        eve.close()
+
+
 # ── the other way round: a first-generation server ──────────────────────────────────────────────
 
 
@@ -541,6 +574,13 @@ def test_a_client_of_ours_in_a_first_generation_chat(monkeypatch: pytest.MonkeyP
             assert ada.transcript() == ["pat: hello ada", "ada: hello pat", f"ada: {text}"]
             with pytest.raises(Refused, match="no history"):
                 ada.history()
+            reads = len(server.reads)
+            ada.away = True
+            ada.typing()
+            ada.send("the last").wait(PATIENCE)
+            pat.wait_for("ada: the last")
+            assert (ada.away, ada.typists) == (False, [])
+            assert server.reads[reads:] == ["ada: the last"]
         pat.wait_for("ada left the chat")
 
 

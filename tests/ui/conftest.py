@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
+import nbchat
+from tests.ui import lab
 from tests.ui.lab import CHROMIUM
 
 _LEFT_OUT = (
@@ -32,3 +38,68 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """After pytest's own summary: these are the last lines."""
     if _left_out:
         print(f"\n{_LEFT_OUT} ({len(_left_out)} tests)")
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """One Jupyter for all browser tests: its address, and the folder of its notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    with lab.running_lab(folder) as address:
+        yield address, folder / "work"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with lab.browser() as browser:
+        yield browser
+
+
+Opener = Callable[..., lab.Notebook]
+
+
+@pytest.fixture
+def opener(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
+    """Opens notebooks with a panel; their kernels end with the test, the last one first."""
+    opened: list[lab.Notebook] = []
+
+    def open_notebook(name: str, *cells: str, **options: Any) -> lab.Notebook:
+        opened.append(lab.Notebook(chromium, jupyter, name, *cells, **options))
+        return opened[-1]
+
+    yield open_notebook
+    for notebook in reversed(opened):
+        notebook.close()
+
+
+@pytest.fixture(scope="module")
+def desk(
+    chromium: Browser, jupyter: tuple[str, Path], request: pytest.FixtureRequest
+) -> Iterator[lab.Notebook]:
+    """A notebook that joins whatever chat the file ``link`` names, each time its cell is run."""
+    cell = "import nbchat, pathlib\npanel = nbchat.join(pathlib.Path('link').read_text(), name='ada')\npanel"
+    name = request.module.__name__.rpartition(".")[2]
+    notebook = lab.Notebook(chromium, jupyter, name, cell, runs=False)
+    yield notebook
+    notebook.close()
+
+
+@pytest.fixture
+def chat() -> Iterator[nbchat.Server]:
+    """A chat of the test's own process, as fast as it can."""
+    limits = nbchat.Limits(rate=1e6, burst=10**6)
+    with nbchat.serve(port=0, history=None, limits=limits) as server:
+        yield server
+
+
+@pytest.fixture
+def bob(chat: nbchat.Server) -> Iterator[nbchat.Client]:
+    with nbchat.connect(chat, name="bob") as bob:
+        yield bob
+
+
+@pytest.fixture
+def ada(desk: lab.Notebook, bob: nbchat.Client, chat: nbchat.Server) -> Iterator[lab.Notebook]:
+    """The desk's notebook in that chat, with a new panel and a page of the usual size."""
+    desk.join(chat.invite())
+    yield desk
+    desk.leave()

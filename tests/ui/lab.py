@@ -1,4 +1,4 @@
-"""A JupyterLab of the tests' own, and a browser page in it."""
+"""A Jupyter of the tests' own (JupyterLab, and Notebook 7 beside it), and notebooks in its pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -29,7 +29,7 @@ FLAGS = (
 )
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, **more: str) -> dict[str, str]:
     """An environment in which nothing of this user's is read or written."""
     config = folder / "config"
     (config / "labconfig").mkdir(parents=True, exist_ok=True)
@@ -45,20 +45,24 @@ def environment(folder: Path) -> dict[str, str]:
         "XDG_DATA_HOME": str(folder / "share"),
         "IPYTHONDIR": str(folder / "ipython"),
         "LOGNAME": "ada",
+        **more,
     }
 
 
 @contextlib.contextmanager
-def running_lab(folder: Path) -> Iterator[str]:
-    """JupyterLab on a free port, serving ``folder / "work"``; yields its address with the token."""
+def running_lab(folder: Path, **more: str) -> Iterator[str]:
+    """JupyterLab on a free port, serving ``folder / "work"``; yields its address with the token.
+
+    ``more`` are variables for its environment."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.port=0",
         "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={work}", "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
     process = subprocess.Popen(
-        command, env=environment(folder), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        command, env=environment(folder, **more), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     assert process.stderr is not None
     try:
@@ -81,12 +85,12 @@ def running_lab(folder: Path) -> Iterator[str]:
             process.wait(20)
 
 
-def write_notebook(path: Path, *cells: str) -> None:
+def write_notebook(path: Path, *cells: str, kernel: str = "python3") -> None:
     """A notebook with code cells."""
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
         metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+            "kernelspec": {"name": kernel, "display_name": kernel, "language": "python"},
             "language_info": {"name": "python"},
         },
     )
@@ -111,10 +115,13 @@ KERNEL_READY = """async () => {
 }"""
 
 
-def open_notebook(page: Page, lab: str, name: str) -> None:
-    """Open a notebook, in a workspace of its own, and wait until its kernel is there."""
+def open_notebook(page: Page, lab: str, name: str, *, classic: bool = False) -> None:
+    """Open a notebook, in a workspace of its own (or in Notebook 7), and wait until its kernel is there."""
     workspace = Path(name).stem
-    page.goto(lab.replace("/lab?", f"/lab/workspaces/{workspace}/tree/{name}?reset&"))
+    if classic:
+        page.goto(lab.replace("/lab?", f"/notebooks/{name}?"))
+    else:
+        page.goto(lab.replace("/lab?", f"/lab/workspaces/{workspace}/tree/{name}?reset&"))
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
     page.evaluate(KERNEL_READY)
 
@@ -125,5 +132,118 @@ def run_all(page: Page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def panel(page: Page) -> Locator:
-    return page.get_by_role("group", name="Chat")
+class Notebook:
+    """One notebook in a browser page of its own, all cells run, with a panel in it.
+
+    ``classic``: in Notebook 7 instead of JupyterLab. ``kernel`` is a kernelspec's name. With ``runs`` false
+    nothing is run yet.
+    """
+
+    def __init__(
+        self,
+        chromium: Browser,
+        jupyter: tuple[str, Path],
+        name: str,
+        *cells: str,
+        classic: bool = False,
+        kernel: str = "python3",
+        runs: bool = True,
+        width: int = 1000,
+        height: int = 900,
+        **context: Any,
+    ) -> None:
+        self.address, self.folder = jupyter
+        self.name, self.is_classic = name, classic
+        write_notebook(self.path, *cells, kernel=kernel)
+        self.context = chromium.new_context(viewport={"width": width, "height": height}, **context)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._console)
+        open_notebook(self.page, self.address, self.path.name, classic=classic)
+        self.complaints.clear()  # what Jupyter says of itself while it starts
+        if runs:
+            run_all(self.page)
+            expect(self.status).to_contain_text("Connected", timeout=30_000)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.name}.ipynb"
+
+    @property
+    def panel(self) -> Locator:
+        return self.page.get_by_role("group", name="Chat")
+
+    @property
+    def log(self) -> Locator:
+        return self.panel.get_by_role("log", name="Messages")
+
+    @property
+    def box(self) -> Locator:
+        return self.panel.get_by_role("textbox", name="Message")
+
+    @property
+    def members(self) -> Locator:
+        return self.panel.get_by_role("list", name="Members").get_by_role("listitem")
+
+    @property
+    def status(self) -> Locator:
+        return self.panel.get_by_role("status", name="Connection")
+
+    @property
+    def texts(self) -> Locator:
+        """The messages that are in the chat (not those on their way)."""
+        return self.log.locator(".nbchat-row .nbchat-text")
+
+    def say(self, text: str) -> None:
+        self.box.fill(text)
+        self.box.press("Enter")
+
+    def join(self, link: str) -> None:
+        """Run the cell of a notebook that joins the chat named in the file ``link``."""
+        (self.folder / "link").write_text(link)
+        self.page.set_viewport_size({"width": 1000, "height": 900})
+        self.complaints.clear()
+        run_all(self.page)
+        expect(self.status).to_contain_text("Connected", timeout=30_000)
+
+    def leave(self) -> None:
+        assert self.run("panel.close()") == ""
+        expect(self.panel).to_have_count(0)
+        self.page.evaluate("() => sessionStorage.clear()")
+
+    def start(self, code: str) -> None:
+        """Have the kernel run something, and do not wait for it."""
+        self.page.evaluate(_START, code)
+
+    def run(self, code: str) -> str:
+        """Have the kernel run something; what it printed, or its error."""
+        return self.page.evaluate(_RUN, code)
+
+    def reload(self) -> None:
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.reload()
+        self.page.locator(".jp-Notebook").wait_for(timeout=60_000)
+
+    def close(self) -> None:
+        """End the kernel and the page."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+        self.context.close()
+
+
+_SESSION = "window.jupyterapp.shell.currentWidget.context.sessionContext.session"
+_START = f"code => {{ {_SESSION}.kernel.requestExecute({{ code, silent: true }}); }}"
+_RUN = f"""async code => {{
+    const future = {_SESSION}.kernel.requestExecute({{ code }});
+    const said = [];
+    future.onIOPub = ({{ header, content }}) => {{
+        if (header.msg_type === "stream") said.push(content.text);
+        if (header.msg_type === "error") said.push(content.traceback.join("\\n"));
+    }};
+    await future.done;
+    return said.join("");
+}}"""

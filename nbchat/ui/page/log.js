@@ -1,0 +1,281 @@
+// The output area. Only a window of the rows is in the page; it moves as one scrolls, and follows the newest
+// while one is at the end.
+
+const WINDOW = 1000; // messages in the page at the most
+const ELEMENTS = 25000; // and elements: a message of code may have hundreds
+const STEP = 100; // rows by which the window moves
+const NEAR = 600; // pixels from its edge at which it does
+const GROUP = 5 * 60000; // ms in which messages of one author stand under one name
+
+function makeLog(store) {
+  const rows = element("div", { class: "nbchat-rows" });
+  const start = element("div", { class: "nbchat-line nbchat-start" });
+  const waiting = element("div", { class: "nbchat-waiting", "aria-live": "off" });
+  const log = element(
+    "div", { class: "nbchat-log", role: "log", "aria-label": "Messages", tabindex: "0" }, start, rows, waiting,
+  );
+  const jump = element("button", { class: "nbchat-jump", type: "button", hidden: "" });
+  const area = element("div", { class: "nbchat-area" }, log, jump);
+
+  let drawn = []; // {item, node, size}, in order: a part of store.items without a gap
+  let elements = 0;
+  let isFollowing = true; // at the end, and to stay there
+  let unread = 0;
+  let unreadKey = null; // of the row over which the line stands
+  let top = 0; // where it was scrolled to when it could be seen
+
+  const view = { area, append, prepend, redraw, restart, showPending, said, isAtEnd: () => isFollowing };
+  jump.addEventListener("click", () => {
+    const over = unread ? drawn.find((each) => each.item.key === unreadKey)?.node.offsetTop : undefined;
+    const isFarAhead = over > log.scrollTop + 10 && log.scrollHeight - over > log.clientHeight;
+    if (isFarAhead) log.scrollTop = over - 8; // to the first new one; once more, to the end
+    else toEnd();
+    log.focus();
+  });
+  log.addEventListener("scroll", onScroll, { passive: true });
+  const sizes = new ResizeObserver(() => {
+    if (!log.clientHeight) return; // its tab is hidden
+    if (isFollowing) log.scrollTop = log.scrollHeight;
+    else if (log.scrollTop !== top) log.scrollTop = top;
+    onScroll();
+  });
+  sizes.observe(log);
+  const onShown = () => isSeen() && isFollowing && markRead();
+  document.addEventListener("visibilitychange", onShown);
+  view.end = () => {
+    sizes.disconnect();
+    document.removeEventListener("visibilitychange", onShown);
+  };
+  restart();
+  return view;
+
+  // ── what the store tells ──
+
+  function restart() {
+    drawn = [];
+    elements = 0;
+    rows.replaceChildren();
+    draw(store.items.slice(-STEP), 0);
+    showPending();
+    toEnd();
+  }
+
+  function append(items) {
+    const isTail = drawn.length === 0 || store.items.at(-items.length - 1) === drawn.at(-1).item;
+    countUnread(items);
+    const isRoom = isFollowing || drawn.length + items.length <= WINDOW;
+    if (isTail && isRoom) {
+      draw(items.slice(-WINDOW), drawn.length);
+      if (isFollowing) {
+        shrink("top");
+        log.scrollTop = log.scrollHeight;
+      }
+    }
+    showJump();
+  }
+
+  function prepend(items) {
+    log.setAttribute("aria-busy", "true"); // old messages are no news
+    const old = drawn[0];
+    if (items.length && old && store.items[items.length] === old.item) {
+      extendUp();
+      redraw(old.item);
+    }
+    if (isFollowing) log.scrollTop = log.scrollHeight;
+    requestAnimationFrame(() => log.removeAttribute("aria-busy"));
+    onScroll();
+  }
+
+  function redraw(item) {
+    const at = drawn.findIndex((each) => each.item === item);
+    if (at < 0) return;
+    keepPlace(() => {
+      const made = makeRow(item);
+      drawn[at].node.replaceWith(made.node);
+      elements += made.size - drawn[at].size;
+      drawn[at] = made;
+    }, isFollowing);
+  }
+
+  function said() {
+    const line = unreadKey;
+    unreadKey = null;
+    const over = drawn.find((each) => each.item.key === line);
+    if (over) redraw(over.item);
+    toEnd();
+  }
+
+  function showPending() {
+    const made = [...store.pending.values()].map((each) =>
+      element(
+        "div", { class: "nbchat-pale" },
+        element("div", { class: "nbchat-text", dir: "auto" }, each.text),
+        element("div", { class: "nbchat-why" }, whyPending(each)),
+      ),
+    );
+    if (!made.length && !waiting.childElementCount) return;
+    waiting.replaceChildren(...made);
+    if (isFollowing) log.scrollTop = log.scrollHeight;
+  }
+
+  function whyPending({ isKnown, at }) {
+    if (!store.isAlive()) return "not sent: the kernel does not answer";
+    if (!isKnown) return Date.now() - at > 1000 ? "waiting for the cell that runs" : "sending";
+    return store.state?.status === "connected" ? "sending" : "waiting for the connection";
+  }
+
+  // ── the window ──
+
+  function onScroll() {
+    if (!log.clientHeight) return;
+    top = log.scrollTop;
+    const below = log.scrollHeight - top - log.clientHeight;
+    const isTail = drawn.at(-1)?.item === store.items.at(-1);
+    isFollowing = isTail && below < 30;
+    if (isFollowing && isSeen()) markRead();
+    if (top < NEAR) {
+      if (drawn.length && drawn[0].item !== store.items[0]) extendUp();
+      else store.askOlder();
+    }
+    if (below < NEAR && !isTail) extendDown();
+    setText(start, store.isAtStart ? "This is the beginning of the chat." : "");
+    showJump();
+  }
+
+  function extendUp() {
+    const at = drawn.length ? find(drawn[0].item) : store.items.length;
+    keepPlace(() => draw(store.items.slice(Math.max(0, at - STEP), at), 0));
+    if (!isFollowing) shrink("bottom");
+  }
+
+  function extendDown() {
+    const at = find(drawn.at(-1).item) + 1;
+    draw(store.items.slice(at, at + STEP), drawn.length);
+    keepPlace(() => shrink("top"));
+  }
+
+  function toEnd() {
+    if (drawn.at(-1)?.item !== store.items.at(-1)) {
+      drawn = [];
+      elements = 0;
+      rows.replaceChildren();
+      draw(store.items.slice(-STEP), 0);
+    }
+    isFollowing = true;
+    log.scrollTop = log.scrollHeight;
+    onScroll();
+  }
+
+  function draw(items, at) {
+    const made = items.map(makeRow);
+    const nodes = made.map((each) => each.node);
+    if (at === 0) rows.prepend(...nodes);
+    else rows.append(...nodes);
+    drawn.splice(at, 0, ...made);
+    for (const each of made) elements += each.size;
+  }
+
+  // Take rows away where nobody looks, until the window has its size again.
+  function shrink(where) {
+    while (drawn.length > 1 && (drawn.length > WINDOW || elements > ELEMENTS)) {
+      const gone = where === "top" ? drawn.shift() : drawn.pop();
+      elements -= gone.size;
+      gone.node.remove();
+    }
+  }
+
+  // Change something above what is being read, without moving it.
+  function keepPlace(change, isAtEnd = false) {
+    const before = log.scrollHeight - log.scrollTop;
+    change();
+    log.scrollTop = isAtEnd ? log.scrollHeight : log.scrollHeight - before;
+  }
+
+  // ── what is unread ──
+
+  function isSeen() {
+    return document.visibilityState === "visible" && log.clientHeight > 0;
+  }
+
+  function countUnread(items) {
+    if (isFollowing && isSeen()) return;
+    const me = store.state?.name;
+    const news = items.filter((item) => item.kind === "said" && item.by !== me);
+    if (!news.length) return;
+    if (!unread) {
+      const over = drawn.find((each) => each.item.key === unreadKey);
+      unreadKey = news[0].key;
+      if (over) redraw(over.item);
+    }
+    unread += news.length;
+  }
+
+  function markRead() {
+    unread = 0;
+    showJump();
+  }
+
+  function showJump() {
+    jump.hidden = isFollowing;
+    setText(jump, unread ? `${unread} new ↓` : "Newest ↓");
+    jump.classList.toggle("nbchat-has-news", unread > 0);
+  }
+
+  // ── one row ──
+
+  function makeRow(item) {
+    const node = element("div", { class: "nbchat-row" });
+    if (item.kind === "said") drawSaid(node, item);
+    else {
+      const text = item.kind === "presence" ? presenceInWords(item.steps) : item.text;
+      node.append(element("div", { class: "nbchat-line" }, text));
+    }
+    return { item, node, size: node.getElementsByTagName("*").length + 1 };
+  }
+
+  function drawSaid(node, item) {
+    const { before, saidBefore } = neighbours(item);
+    if (!saidBefore || dayOf(saidBefore.ms) !== dayOf(item.ms)) {
+      node.append(element("div", { class: "nbchat-day" }, element("span", {}, dayInWords(item.ms))));
+    }
+    if (item.key === unreadKey) {
+      node.append(element("div", { class: "nbchat-unread" }, element("span", {}, "New")));
+    }
+    const goesOn =
+      before?.kind === "said" && before.by === item.by && item.ms - before.ms < GROUP && !node.childElementCount;
+    if (goesOn) node.classList.add("nbchat-goes-on");
+    else {
+      node.append(
+        face(item.by),
+        element(
+          "div", { class: "nbchat-by" },
+          element("span", { class: "nbchat-name" }, item.by),
+          element("time", { datetime: new Date(item.ms).toISOString() }, timeInWords(item.ms)),
+        ),
+      );
+    }
+    if (item.isMention) node.classList.add("nbchat-mention");
+    node.append(
+      element("div", { class: "nbchat-text", dir: "auto", title: momentInWords(item.ms) }, rendered(item.html)),
+    );
+  }
+
+  function neighbours(item) {
+    let at = find(item);
+    const before = store.items[at - 1];
+    while (at > 0 && store.items[at - 1].kind !== "said") at -= 1;
+    return { before, saidBefore: store.items[at - 1] };
+  }
+
+  // Keys rise, so halving finds it.
+  function find(item) {
+    let low = 0;
+    let high = store.items.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (store.items[middle].key < item.key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

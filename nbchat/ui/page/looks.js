@@ -1,0 +1,98 @@
+// What all parts of the page need: making elements, colours and initials of people, times in words.
+
+const WORDS = { you: "you", host: "host", plain: "plain text", away: "away" };
+const COLOURS = 12; // in panel.css: nbchat-colour-0 …
+
+function element(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children); // strings become text nodes
+  return made;
+}
+
+function setText(made, text) {
+  if (made.textContent !== text) made.textContent = text; // no announcement where nothing changed
+}
+
+// HTML that the kernel's render.py made; the only place where anything else than text comes in.
+function rendered(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  for (const code of template.content.querySelectorAll("pre")) {
+    const box = element("div", { class: "nbchat-code" });
+    code.replaceWith(box);
+    code.tabIndex = 0; // it scrolls, so the keyboard must reach it
+    box.append(code, copyButton(code));
+  }
+  for (const table of template.content.querySelectorAll("table")) {
+    const box = element("div", { class: "nbchat-table", tabindex: "0" });
+    table.replaceWith(box);
+    box.append(table);
+  }
+  return template.content;
+}
+
+function copyButton(code) {
+  const button = element("button", { class: "nbchat-copy", type: "button" }, "Copy");
+  button.addEventListener("click", async () => {
+    const text = code.textContent.replace(/\n$/, "");
+    let isDone = true;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      isDone = copyBySelection(code); // a page that came by plain http has no clipboard
+    }
+    button.textContent = isDone ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+  return button;
+}
+
+function copyBySelection(code) {
+  const selection = getSelection();
+  selection.selectAllChildren(code);
+  return document.execCommand("copy");
+}
+
+function face(name) {
+  const initials = name
+    .split(/[\s_.-]+/u)
+    .filter(Boolean)
+    .slice(0, 2)
+    .map((word) => [...word][0].toUpperCase())
+    .join("");
+  return element(
+    "span", { class: `nbchat-face nbchat-colour-${colour(name)}`, "aria-hidden": "true" }, initials,
+  );
+}
+
+function colour(name) {
+  let sum = 2166136261; // FNV-1a: the same name has the same colour everywhere
+  for (const char of name.toLowerCase()) sum = Math.imul(sum ^ char.codePointAt(0), 16777619);
+  return (sum >>> 0) % COLOURS;
+}
+
+const dayOf = (ms) => new Date(ms).toDateString();
+
+function dayInWords(ms) {
+  const today = new Date();
+  if (dayOf(ms) === dayOf(today)) return "Today";
+  if (dayOf(ms) === dayOf(today.getTime() - 86400000)) return "Yesterday";
+  const isThisYear = new Date(ms).getFullYear() === today.getFullYear();
+  return new Date(ms).toLocaleDateString([], {
+    weekday: "long", day: "numeric", month: "long", ...(isThisYear ? {} : { year: "numeric" }),
+  });
+}
+
+const timeInWords = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+const momentInWords = (ms) => new Date(ms).toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
+
+// Is the ground on which the panel stands dark? Asked of the page itself, whatever front end it is.
+function isDark(node) {
+  for (let each = node; each; each = each.parentElement ?? each.getRootNode().host) {
+    const found = getComputedStyle(each).backgroundColor.match(/[\d.]+/g)?.map(Number);
+    if (!found || found.length < 3 || found[3] === 0) continue;
+    return 0.299 * found[0] + 0.587 * found[1] + 0.114 * found[2] < 128;
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches && !document.body.dataset.jpThemeLight;
+}

@@ -1,0 +1,175 @@
+// What one page knows of the chat: the rows in order, each once, and the facts around them. One store for
+// each panel in each page; all its views show it.
+//
+// Rows of the kernel's transcript have numbers 1, 2, 3 …; messages from the history have seq - 2**52, which
+// is below all of them. So one number orders everything.
+
+const DEAD = 16000; // ms without a sign of the kernel (it gives one every 5 s) before it counts as gone
+const KEPT = 4000; // rows in memory when everybody looks at the newest; older ones can be asked for again
+const HISTORY = 2 ** 52;
+const TYPING = 5000; // ms for which somebody who typed is "typing"
+
+function makeStore(send) {
+  const views = new Set();
+  const store = {
+    views,
+    items: [],
+    last: null, // the number of the newest row; null until the first answer
+    facts: 0,
+    state: null,
+    members: [],
+    pending: new Map(), // id -> {text, isKnown, at}: not in the chat yet; known when the kernel has it
+    typing: new Map(), // name -> when it is over
+    isAtStart: false, // the first message is here
+    beat: Date.now(),
+    send,
+    isAlive: () => Date.now() - store.beat < DEAD,
+    tell: (what, ...details) => views.forEach((view) => view[what]?.(...details)),
+    ask,
+    askOlder,
+    say,
+    receive,
+  };
+  let askedAt = -Infinity;
+  let olderAt = -Infinity;
+  return store;
+
+  function ask() {
+    if (Date.now() - askedAt < 1000) return;
+    askedAt = Date.now();
+    send({ type: "sync", after: store.last });
+  }
+
+  function askOlder() {
+    if (store.isAtStart || store.last === null || Date.now() - olderAt < 3000) return;
+    olderAt = Date.now();
+    const first = store.items.find((item) => item.kind === "said");
+    send({ type: "older", before: store.items[0]?.key ?? store.last + 1, seq: first?.seq ?? null });
+  }
+
+  function say(text) {
+    const mark = [...crypto.getRandomValues(new Uint8Array(8))]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("");
+    store.pending.set(mark, { text, isKnown: false, at: Date.now() });
+    send({ type: "say", mark, text });
+    store.tell("said");
+    store.tell("showPending");
+  }
+
+  function receive(news) {
+    store.beat = Date.now();
+    takeFacts(news);
+    if (news.rows) takeRows(news.rows);
+    if (news.pending) takePending(news.pending);
+    if (news.older) takeOlder(news.older);
+    for (const name of news.typing ?? []) store.typing.set(name, Date.now() + TYPING);
+    if (news.refused && store.pending.delete(news.refused.mark)) {
+      store.tell("refuse", news.refused);
+      store.tell("showPending");
+    }
+    if (news.recalled !== undefined) store.tell("recall", news.recalled);
+    if (store.last === null || news.newest > store.last) ask();
+    store.tell("showState");
+  }
+
+  function takeFacts(news) {
+    const parts = ["state", "members", "pending"].filter((part) => part in news);
+    const isLost = parts.length < 3 && news.facts !== store.facts + (parts.length ? 1 : 0);
+    store.facts = news.facts;
+    if (isLost) ask();
+    if (news.state) store.state = { ...news.state, at: Date.now() };
+    if (news.members) {
+      store.members = news.members.map(([name, role, plain, away]) => ({ name, role, plain, away }));
+    }
+  }
+
+  function takePending(pending) {
+    const known = new Map(pending);
+    for (const [mark, each] of store.pending) {
+      if (known.has(mark)) each.isKnown = true;
+      else if (each.isKnown) store.pending.delete(mark);
+    }
+    for (const [mark, text] of known) {
+      if (!store.pending.has(mark)) store.pending.set(mark, { text, isKnown: true, at: Date.now() });
+    }
+    store.tell("showPending");
+  }
+
+  function takeRows({ after, n, first, ms, rows }) {
+    if (store.last === null) {
+      if (!first) return;
+      store.last = n - 1;
+    }
+    if (after > store.last) return ask(); // some got lost on the way
+    if (n > store.last + 1) {
+      // What lies between is no longer in the kernel's transcript: the history has it.
+      store.items = [];
+      store.isAtStart = false;
+      store.last = n - 1;
+      store.tell("restart");
+    }
+    const fresh = rows.slice(Math.max(0, store.last + 1 - n));
+    if (!fresh.length) return;
+    const begin = n + rows.length - fresh.length;
+    const made = [];
+    let grown = null; // a line of joins and leaves that goes on
+    fresh.forEach((row, index) => {
+      const item = makeItem(row, begin + index, ms);
+      const before = made.at(-1) ?? store.items.at(-1);
+      if (item.kind === "presence" && before?.kind === "presence") {
+        before.steps.push(...item.steps);
+        if (!made.length) grown = before;
+      } else made.push(item);
+      if (item.mark && store.pending.delete(item.mark)) store.tell("showPending");
+      if (item.kind === "said") store.typing.delete(item.by);
+    });
+    store.last = begin + fresh.length - 1;
+    store.items.push(...made);
+    if (grown) store.tell("redraw", grown);
+    store.tell("append", made);
+    if (store.items.length > KEPT + 1000 && [...views].every((view) => view.isAtEnd())) {
+      store.items.splice(0, store.items.length - KEPT);
+      store.isAtStart = false;
+    }
+  }
+
+  function takeOlder({ before, n, more, ms, rows, why }) {
+    if (before !== (store.items[0]?.key ?? store.last + 1)) return; // another page's, or come twice
+    olderAt = why ? Date.now() : -Infinity;
+    const made = [];
+    rows.forEach((row, index) => {
+      const item = makeItem(row, n === undefined ? row[4] - HISTORY : n + index, ms);
+      const last = made.at(-1);
+      if (item.kind === "presence" && last?.kind === "presence") last.steps.push(...item.steps);
+      else made.push(item);
+    });
+    store.items.unshift(...made);
+    store.isAtStart = !more;
+    store.tell("prepend", made);
+  }
+}
+
+function makeItem(row, key, base) {
+  const [kind, who, html, ms, seq, isMention, mark] = row;
+  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + ms, seq, isMention, mark };
+  if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]] };
+  const text = kind === "r" ? "The chat was started anew; what was said before is not in it." : who;
+  return { key, kind: "line", text };
+}
+
+// "ada, bob joined · eve left": who did both counts by what came last.
+function presenceInWords(steps) {
+  const last = new Map();
+  for (const [kind, name] of steps) {
+    last.delete(name);
+    last.set(name, kind);
+  }
+  const names = (wanted) => [...last].filter(([, kind]) => kind === wanted).map(([name]) => name);
+  const parts = [[names("j"), "joined"], [names("l"), "left"]].filter(([found]) => found.length);
+  return parts.map(([found, did]) => `${listInWords(found)} ${did}`).join(" · ");
+}
+
+function listInWords(names) {
+  return names.length > 6 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} others` : names.join(", ");
+}

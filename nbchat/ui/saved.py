@@ -1,0 +1,35 @@
+"""What stands in a saved notebook where the panel was: the last messages, as plain HTML.
+
+A panel lives only while its kernel does. So beside it a cell has a second output, which a running page
+hides and everything else shows: nbconvert, a viewer, a notebook that is opened the next day.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from nbchat.core.transcript import Message
+from nbchat.ui import render
+
+_MESSAGES = 50
+_SIZE = 100_000
+"""Messages and characters of HTML in a saved notebook: it goes into people's repositories."""
+
+
+def placeholder(room: str) -> str:
+    """What is shown in the panel's own place."""
+    return f"<i>The chat in {escape(room)!r}. Run the cell to join it.</i>"
+
+
+def copy(messages: list[Message]) -> str:
+    """The newest messages as HTML without script, style or time: two runs that say the same are equal."""
+    lines: list[str] = []
+    size = 0
+    for message in reversed(messages[-_MESSAGES:]):
+        line = f"<div><b>{escape(message.by)}</b>: {render.html(message.text)}</div>"
+        size += len(line)
+        if lines and size > _SIZE:
+            break
+        lines.append(line)
+    body = "\n".join(reversed(lines))
+    return f'<div class="nbchat-saved">\n{body}\n</div>'
