@@ -44,7 +44,7 @@ def two_notebooks(browser: Browser, address: str, work: Path) -> None:
     teacher = "import nbchat\n\nserver = nbchat.serve('cs101')"
     lab.write_notebook(work / "teacher.ipynb", teacher, "nbchat.join(name='ada')")
     lab.write_notebook(work / "student.ipynb", "import nbchat\n\nnbchat.join(name='bob')")
-    page = browser.new_page(viewport={"width": 1320, "height": 760}, device_scale_factor=1.5)
+    page = browser.new_page(viewport={"width": 1500, "height": 700}, device_scale_factor=1.5)
     lab.open_notebook(page, address, "teacher.ipynb")
     page.evaluate(_TIDY)
     lab.run_all(page)
@@ -68,7 +68,10 @@ def two_notebooks(browser: Browser, address: str, work: Path) -> None:
     shoot(page, "two-notebooks")
     page.evaluate(_THEME, "JupyterLab Dark")
     expect(panels.first).to_have_attribute("data-theme", "dark")
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
     shoot(page, "dark")
+    page.evaluate(_THEME, "JupyterLab Light")
+    expect(panels.first).to_have_attribute("data-theme", "light")
     page.close()
 
 

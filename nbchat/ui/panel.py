@@ -87,7 +87,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         publish_display_data(self._repr_mimebundle_())
-        if self._save:
+        if self._save and hasattr(InteractiveShell.instance(), "kernel"):
             state = self.client._state
             state.wait(lambda: not state.pending or state.status != "connected", _CONFIRM)
             self._copied = (state.transcript.count, time.monotonic())
@@ -108,10 +108,9 @@ class ChatPanel(anywidget.AnyWidget):
         if at - self._copied[1] < _COPY_PACE and not at_once:
             return
         self._copied = (said, at)
-        if InteractiveShell.initialized():
-            data = self._copy()
-            for display_id in self._copies:
-                publish_display_data(data, transient={"display_id": display_id}, update=True)
+        data = self._copy()
+        for display_id in self._copies:
+            publish_display_data(data, transient={"display_id": display_id}, update=True)
 
     def _copy(self) -> dict[str, str]:
         return {"text/html": saved.copy(self.client.messages), "text/plain": "(the last messages)"}

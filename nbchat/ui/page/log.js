@@ -138,8 +138,13 @@ function makeLog(store) {
       else store.askOlder();
     }
     if (below < NEAR && !isTail) extendDown();
-    setText(start, store.isAtStart ? "This is the beginning of the chat." : "");
+    showStart();
     showJump();
+  }
+
+  function showStart() {
+    const text = store.isAtStart ? "This is the beginning of the chat." : "";
+    if (start.textContent !== text) keepPlace(() => (start.textContent = text), isFollowing);
   }
 
   function extendUp() {

@@ -56,8 +56,12 @@ function makeView(store, el) {
   const box = makeBox(store, () => giveBack(el));
   const status = makeStatus(store, root);
   root.append(
-    element("div", { class: "nbchat-main" }, log.area, members.area),
-    typing.area, box.problem, box.area, status.area,
+    element(
+      "div", { class: "nbchat-main" },
+      element("div", { class: "nbchat-talk" }, log.area, typing.area, box.problem, box.area),
+      members.area,
+    ),
+    status.area,
   );
   const frame = element("div", { class: "nbchat-frame" }, root);
   el.append(frame);

@@ -1,6 +1,6 @@
 // Who is there, and how the connection is.
 
-const NARROW = 520; // pixels under which the list of members folds away
+const NARROW = 480; // pixels under which the list of members folds away
 
 function makeMembers(store) {
   const heading = element("summary", { class: "nbchat-heading" }, "Members");
