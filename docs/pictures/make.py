@@ -78,8 +78,11 @@ def two_notebooks(browser: Browser, address: str, work: Path) -> None:
 def narrow(browser: Browser, jupyter: tuple[str, Path]) -> None:
     """A class in a panel of 320 pixels: members folded, a mention, a draft."""
     with nbchat.serve(port=0) as server:
-        cell = f"import nbchat\npanel = nbchat.join({server.invite()!r}, name='ada')\npanel.layout.width = '320px'\npanel"
-        notebook = lab.Notebook(browser, jupyter, "narrow", cell, width=900, height=800, device_scale_factor=2)
+        join = f"import nbchat\npanel = nbchat.join({server.invite()!r}, name='ada')"
+        cell = f"{join}\npanel.layout.width = '320px'\npanel"
+        notebook = lab.Notebook(
+            browser, jupyter, "narrow", cell, width=900, height=800, device_scale_factor=2
+        )
         members = [nbchat.connect(server, name=name) for name in CLASS]
         for member, text in zip(
             members,
@@ -106,7 +109,9 @@ def busy(browser: Browser, jupyter: tuple[str, Path]) -> None:
     """A cell that runs, and a conversation beside it."""
     with nbchat.serve(port=0) as server:
         join = f"import nbchat\n\npanel = nbchat.join({server.invite()!r}, name='ada')\npanel"
-        notebook = lab.Notebook(browser, jupyter, "busy", join, width=820, height=760, device_scale_factor=1.5)
+        notebook = lab.Notebook(
+            browser, jupyter, "busy", join, width=820, height=760, device_scale_factor=1.5
+        )
         notebook.page.evaluate(_TIDY)
         # What is shown is what one types on one's own machine; the link is only for this picture.
         train = "for epoch in range(100):\n    loss = train(model, batches)"

@@ -48,6 +48,8 @@ _AWAY = 300.0
 """Seconds without a sign of life in the page before its person is away."""
 _HISTORY = 2**52
 """A message from the history has the number seq - 2**52: below all rows, in its order."""
+_RENDERING = Limits(rate=0.2, burst=2)
+"""Seconds of rendering in a second: a stranger's hardest texts may not take more of the kernel's time."""
 _PENDING = 50
 """Pending messages that a page is told of."""
 _KINDS = {"said": "s", "joined": "j", "left": "l", "reset": "r", "notice": "n"}
@@ -70,6 +72,7 @@ class Feed:
         self._typing_at = 0.0
         self._here_at = time.monotonic()
         self._mentions = _mentions(client.name)
+        self._rendering = Rate(_RENDERING, time.monotonic())
         self.has_page = False
         """True once a page has asked for anything."""
 
@@ -285,7 +288,7 @@ class Feed:
                 packed.append([_KINDS[row.kind], row.text or row.name])
                 size += 40
                 continue
-            html = render.html(message.text)
+            html = self._render(message.text)
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and self._mentions.search(message.text) is not None
@@ -294,6 +297,15 @@ class Feed:
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed}, size
+
+    def _render(self, text: str) -> str:
+        """A message as HTML: with its Markdown, unless that has taken too much time lately."""
+        if self._rendering.wait(time.monotonic()) > 0:
+            return render.plain(text)
+        begun = time.thread_time()  # a cell that computes is not counted
+        html = render.html(text)
+        self._rendering.take(time.thread_time() - begun)
+        return html
 
 
 def _lists(rows: list[Row]) -> Iterator[list[Row]]:

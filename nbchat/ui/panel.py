@@ -86,13 +86,13 @@ class ChatPanel(anywidget.AnyWidget):
     # ── what a cell shows ──
 
     def _ipython_display_(self, **kwargs: Any) -> None:
-        publish_display_data(self._repr_mimebundle_())
+        _publish(self._repr_mimebundle_())
         if self._save and hasattr(InteractiveShell.instance(), "kernel"):
             state = self.client._state
             state.wait(lambda: not state.pending or state.status != "connected", _CONFIRM)
             self._copied = (state.transcript.count, time.monotonic())
             self._copies.append(f"nbchat-{self.model_id}-{next(_numbers)}")
-            publish_display_data(self._copy(), transient={"display_id": self._copies[-1]})
+            _publish(self._copy(), transient={"display_id": self._copies[-1]})
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -110,7 +110,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._copied = (said, at)
         data = self._copy()
         for display_id in self._copies:
-            publish_display_data(data, transient={"display_id": display_id}, update=True)
+            _publish(data, transient={"display_id": display_id}, update=True)
 
     def _copy(self) -> dict[str, str]:
         return {"text/html": saved.copy(self.client.messages), "text/plain": "(the last messages)"}
@@ -134,6 +134,7 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
     return panel
 
 
+_publish: Any = publish_display_data
 _numbers = count(1)
 _panels: dict[tuple[object, str | None, str], ChatPanel] = {}
 """The panels of this process, by what was asked for."""

@@ -27,7 +27,9 @@ MESSAGES = (
 def test_axe_finds_nothing(
     ada: lab.Notebook, bob: nbchat.Client, chat: nbchat.Server, theme: str, width: str
 ) -> None:
-    ada.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme)
+    ada.page.evaluate(
+        "theme => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", theme
+    )
     wanted = theme.rpartition(" ")[2].lower()
     expect(ada.panel).to_have_attribute("data-theme", wanted)
     for text in MESSAGES:
@@ -61,5 +63,7 @@ def test_axe_finds_nothing(
     # Contrast that axe could not work out by itself is none.
     unclear = [each["id"] for each in found["incomplete"] if each["id"] != "color-contrast"]
     assert unclear == []
-    ada.page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })")
+    ada.page.evaluate(
+        "() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Light' })"
+    )
     expect(ada.panel).to_have_attribute("data-theme", "light")

@@ -281,7 +281,7 @@ def test_the_keyboard_reaches_everything(ada: lab.Notebook, bob: nbchat.Client) 
         outline = ada.page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
         assert outline != "none" or reached[-1] == "nbchat-log"
         ada.page.keyboard.press("Tab")
-    assert reached == ["nbchat-log", "PRE", "nbchat-copy", "nbchat-heading", "nbchat-box", "nbchat-send"]
+    assert reached == ["nbchat-log", "PRE", "nbchat-copy", "nbchat-box", "nbchat-send", "nbchat-heading"]
 
 
 def test_errors_are_in_words(ada: lab.Notebook, bob: nbchat.Client) -> None:
