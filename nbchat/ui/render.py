@@ -3,6 +3,9 @@
 A notebook trusts its outputs, so nothing else cleans this. Three things keep it harmless: markdown-it makes
 HTML with raw HTML switched off, nh3 lets only the few tags and attributes below through, and whatever would
 cost too much, or fails, is shown as the plain text it is.
+
+White space counts in the HTML (the page's CSS says ``pre-wrap``): code that is pasted without a fence keeps
+its lines and its indent.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from urllib.parse import urlsplit
 import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
@@ -45,6 +50,7 @@ ALLOWED_CLASSES = frozenset({"k", "s", "c", "m", "f", "b", "host"})
 """Of spans: keyword, string, comment, number, name, builtin; the host of a link."""
 
 _SCHEMES = frozenset({"http", "https", "mailto"})
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 _VALUE = re.compile(r"[a-z0-9.%-]{1,24}", re.ASCII)
 """What the attributes of formulas may say."""
 
@@ -52,6 +58,11 @@ _PLAIN = re.compile(r"[^\W\d_](?:(?!://|mailto:|www\.)[^*_`~\[\]<>&|$\\\n\t])*",
 """One line in which nothing means anything but itself."""
 _TOO_MANY = (("[", 200), ("|", 1500), ("$", 200), ("://", 200), ("<", 1000), ("`", 1000), (">", 1000))
 """Beyond this a text is not one that a person wrote, and its Markdown would take seconds."""
+_BLOCK_END = re.compile(
+    r"(</?(?:p|ul|ol|li|blockquote|table|thead|tbody|tr)>|<ol start=\"\d+\">|</(?:pre|th|td|math)>|<hr>)\n+"
+)
+"""Line ends between blocks, which would be seen."""
+_DUNDER = re.compile(r"__[^\W_]\w*?__(?!\w)")
 _ELEMENTS = 6000
 _CODE = 4000
 _FORMULA = 500
@@ -72,7 +83,7 @@ def html(text: str) -> str:
     if any(text.count(each) > most for each, most in _TOO_MANY):
         return plain(text)
     try:
-        made = _clean(_parser().render(text)).strip()
+        made = _BLOCK_END.sub(r"\1", _clean(_parser().render(text))).strip("\n")
     except Exception:  # a library gave up on a stranger's text: no reason to lose the message
         log.debug("a message could not be rendered", exc_info=True)
         return plain(text)
@@ -85,7 +96,7 @@ def html(text: str) -> str:
 
 def plain(text: str) -> str:
     """The text as it is, as HTML."""
-    return escape(text, quote=False).replace("\n", "<br>")
+    return escape(text, quote=False)
 
 
 def _clean(made: str) -> str:
@@ -116,7 +127,8 @@ def _is_link(url: str) -> bool:
         return False
     if parts.scheme == "mailto":
         return bool(parts.path)
-    return parts.scheme in _SCHEMES and bool(parts.hostname) and url.lower().startswith(f"{parts.scheme}://")
+    is_whole = url.lower().startswith(f"{parts.scheme}://")
+    return parts.scheme in _SCHEMES and is_whole and _HOST.fullmatch(parts.hostname or "") is not None
 
 
 def _host(url: str) -> str:
@@ -138,7 +150,7 @@ def _host(url: str) -> str:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt(
         "js-default",
-        {"html": False, "breaks": True, "linkify": True, "highlight": _coloured},
+        {"html": False, "linkify": True},
         renderer_cls=_Renderer,
     )
     # What pasted code begins with (#, ---) makes no headings, and no text vanishes as a definition.
@@ -146,8 +158,55 @@ def _parser() -> MarkdownIt:
     assert parser.linkify is not None
     parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
     parser.validateLink = _is_link  # type: ignore[method-assign]
-    parser.use(dollarmath_plugin, allow_space=False, allow_digits=False, renderer=_formula)
+    parser.use(dollarmath_plugin, allow_space=False, allow_digits=False)
+    for kind in ("math_inline", "math_inline_double", "math_block", "math_block_label"):
+        parser.add_render_rule(kind, _formula)
+    parser.inline.ruler.at("newline", _newline)
+    parser.inline.ruler.before("emphasis", "dunder", _dunder)
+    parser.block.ruler.before("blockquote", "session", _session, {"alt": ["paragraph"]})
     return parser
+
+
+def _newline(state: StateInline, silent: bool) -> bool:
+    """Every line end is one, and the indent after it stays."""
+    if state.src[state.pos] != "\n":
+        return False
+    if not silent:
+        state.pending = state.pending.rstrip(" ")
+        state.push("softbreak", "br", 0)
+    state.pos += 1
+    return True
+
+
+def _dunder(state: StateInline, silent: bool) -> bool:
+    """``__init__`` is a name, not bold."""
+    found = _DUNDER.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.pending += found[0]
+    state.pos = found.end()
+    return True
+
+
+def _session(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Lines of a Python session are code, not a quotation in a quotation in a quotation."""
+
+    def line(number: int) -> str:
+        return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
+
+    if not line(start).startswith(">>> "):
+        return False
+    if silent:
+        return True
+    last = start
+    while last < end and line(last).strip():
+        last += 1
+    token = state.push("fence", "code", 0)
+    token.info, token.map = "pycon", [start, last]
+    token.content = state.getLines(start, last, state.blkIndent, True)
+    state.line = last
+    return True
 
 
 class _Renderer(RendererHTML):
@@ -229,15 +288,16 @@ def _class(kind: Any) -> str:
 # ── formulas ────────────────────────────────────────────────────────────────────────────────────
 
 
-def _formula(source: str, options: dict[str, Any]) -> str:
+def _formula(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
     """LaTeX as MathML, which browsers draw without a script; what cannot be read, as code."""
-    is_block = bool(options.get("display_mode"))
+    source, mark = tokens[at].content, tokens[at].markup
     if len(source) <= _FORMULA and not _MARKUP.search(source):
         try:
             from latex2mathml.converter import convert
 
-            return str(convert(source.strip(), display="block" if is_block else "inline"))
+            display = "inline" if tokens[at].type == "math_inline" else "block"
+            return str(convert(source.strip(), display=display))
         except Exception:
             log.debug("a formula could not be read", exc_info=True)
-    mark = "$$" if is_block else "$"
-    return f"<code>{escape(f'{mark}{source}{mark}')}</code>"
+    label = f" ({tokens[at].info})" if tokens[at].type == "math_block_label" else ""
+    return f"<code>{escape(f'{mark}{source}{mark}{label}', quote=False)}</code>"

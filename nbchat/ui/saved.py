@@ -6,6 +6,7 @@ hides and everything else shows: nbconvert, a viewer, a notebook that is opened 
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from nbchat.core.transcript import Message
@@ -14,6 +15,8 @@ from nbchat.ui import render
 _MESSAGES = 50
 _SIZE = 100_000
 """Messages and characters of HTML in a saved notebook: it goes into people's repositories."""
+
+_PRE = re.compile(r"(<pre>.*?</pre>)", re.DOTALL)
 
 
 def placeholder(room: str) -> str:
@@ -26,7 +29,10 @@ def copy(messages: list[Message]) -> str:
     lines: list[str] = []
     size = 0
     for message in reversed(messages[-_MESSAGES:]):
-        line = f"<div><b>{escape(message.by)}</b>: {render.html(message.text)}</div>"
+        # Without our page's CSS a line end counts in <pre> only.
+        parts = _PRE.split(render.html(message.text))
+        parts[::2] = [part.replace("\n", "<br>\n") for part in parts[::2]]
+        line = f"<div><b>{escape(message.by)}</b>: {''.join(parts)}</div>"
         size += len(line)
         if lines and size > _SIZE:
             break

@@ -32,7 +32,7 @@ def test_axe_finds_nothing(
     )
     wanted = theme.rpartition(" ")[2].lower()
     expect(ada.panel).to_have_attribute("data-theme", wanted)
-    for text in MESSAGES:
+    for text in (*MESSAGES, "filling\n" * 20):
         bob.send(text).wait()
     nbchat.connect(chat, name="cyd").close()
     bob.typing()

@@ -389,3 +389,6 @@ def test_what_is_saved_of_a_chat() -> None:
     long = saved.copy([Message(number, "ada", "x" * 16_000) for number in range(20)])
     assert 16_000 < len(long) < 120_000
     assert "ada" not in saved.copy([])
+    lines = saved.copy([Message(1, "ada", "a\nb\n```\nc\nd\n```")])
+    assert "a<br>\nb" in lines
+    assert "<pre><code>c\nd\n</code></pre>" in lines

@@ -28,15 +28,15 @@ function makeLog(store) {
   jump.addEventListener("click", () => {
     const over = unread ? drawn.find((each) => each.item.key === unreadKey)?.node.offsetTop : undefined;
     const isFarAhead = over > log.scrollTop + 10 && log.scrollHeight - over > log.clientHeight;
-    if (isFarAhead) log.scrollTop = over - 8; // to the first new one; once more, to the end
+    if (isFarAhead) moveTo(over - 8); // to the first new one; once more, to the end
     else toEnd();
     log.focus();
   });
   log.addEventListener("scroll", onScroll, { passive: true });
   const sizes = new ResizeObserver(() => {
     if (!log.clientHeight) return; // its tab is hidden
-    if (isFollowing) log.scrollTop = log.scrollHeight;
-    else if (log.scrollTop !== top) log.scrollTop = top;
+    if (isFollowing) moveTo(log.scrollHeight);
+    else if (log.scrollTop !== top) moveTo(top);
     onScroll();
   });
   sizes.observe(log);
@@ -61,6 +61,7 @@ function makeLog(store) {
   }
 
   function append(items) {
+    if (hasScrolledUp()) onScroll();
     const isTail = drawn.length === 0 || store.items.at(-items.length - 1) === drawn.at(-1).item;
     countUnread(items);
     const isRoom = isFollowing || drawn.length + items.length <= WINDOW;
@@ -68,7 +69,7 @@ function makeLog(store) {
       draw(items.slice(-WINDOW), drawn.length);
       if (isFollowing) {
         shrink("top");
-        log.scrollTop = log.scrollHeight;
+        moveTo(log.scrollHeight);
       }
     }
     showJump();
@@ -81,7 +82,7 @@ function makeLog(store) {
       extendUp();
       redraw(old.item);
     }
-    if (isFollowing) log.scrollTop = log.scrollHeight;
+    if (isFollowing) moveTo(log.scrollHeight);
     requestAnimationFrame(() => log.removeAttribute("aria-busy"));
     onScroll();
   }
@@ -115,7 +116,7 @@ function makeLog(store) {
     );
     if (!made.length && !waiting.childElementCount) return;
     waiting.replaceChildren(...made);
-    if (isFollowing) log.scrollTop = log.scrollHeight;
+    if (isFollowing) moveTo(log.scrollHeight);
   }
 
   function whyPending({ isKnown, at }) {
@@ -167,7 +168,7 @@ function makeLog(store) {
       draw(store.items.slice(-STEP), 0);
     }
     isFollowing = true;
-    log.scrollTop = log.scrollHeight;
+    moveTo(log.scrollHeight);
     onScroll();
   }
 
@@ -189,11 +190,21 @@ function makeLog(store) {
     }
   }
 
+  function moveTo(place) {
+    log.scrollTop = place;
+    top = log.scrollTop;
+  }
+
+  // Somebody has scrolled up just now; the browser says so only with its next frame.
+  function hasScrolledUp() {
+    return log.clientHeight > 0 && log.scrollTop < top - 4;
+  }
+
   // Change something above what is being read, without moving it.
   function keepPlace(change, isAtEnd = false) {
     const before = log.scrollHeight - log.scrollTop;
     change();
-    log.scrollTop = isAtEnd ? log.scrollHeight : log.scrollHeight - before;
+    moveTo(isAtEnd ? log.scrollHeight : log.scrollHeight - before);
   }
 
   // ── what is unread ──

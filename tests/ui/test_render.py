@@ -1,0 +1,226 @@
+"""Markdown to HTML that does nothing."""
+
+from __future__ import annotations
+
+import string
+import threading
+import time
+from html.parser import HTMLParser
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbchat.core import names
+from nbchat.ui import render
+from tests.ui.payloads import NAMES, PAYLOADS
+
+
+class Checked(HTMLParser):
+    """Reads HTML and complains of all that is not allowed; what is left is its text."""
+
+    def __init__(self, made: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(made)
+        self.close()
+        assert self.open == [], f"not closed: {self.open} in {made}"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in render.ALLOWED_TAGS, tag
+        for name, value in attributes:
+            assert value is not None
+            if name == "class":
+                assert tag == "span"
+                assert set(value.split()) <= render.ALLOWED_CLASSES
+            elif (tag, name) == ("a", "rel"):
+                assert value == "noopener noreferrer nofollow"
+            elif (tag, name) == ("a", "target"):
+                assert value == "_blank"
+            else:
+                assert name in render.ALLOWED_ATTRIBUTES.get(tag, ()), (tag, name)
+            if name == "href":
+                assert urlsplit(value).scheme in ("http", "https", "mailto"), value
+                assert urlsplit(value).hostname or value.lower().startswith("mailto:"), value
+            assert not name.startswith("on")
+        if tag == "a":
+            assert {name for name, _ in attributes} == {"href", "target", "rel"}
+        if tag not in ("br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(f"a comment: {data}")
+
+    handle_decl = handle_pi = unknown_decl = handle_comment
+
+
+LINK = 'target="_blank" rel="noopener noreferrer nofollow"'
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("just words", "just words"),
+        ("two\nlines", "two\nlines"),
+        ("def f(x):\n    return  x", "def f(x):\n    return  x"),
+        ("the __init__ of it, __bold words__", "the __init__ of it, <strong>bold words</strong>"),
+        (">>> 1 + 1\n2", '<pre><code><span class="c">&gt;&gt;&gt; </span><span class="m">1</span> + <span class="m">1</span>\n2</code></pre>'),
+        ("one\n\nother", "<p>one</p><p>other</p>"),
+        ("**bold**, *slanted*, ~~gone~~, `x < 1`", "<strong>bold</strong>, <em>slanted</em>, <s>gone</s>, <code>x &lt; 1</code>"),
+        ("snake_case_name and 2 * 3 * 4", "snake_case_name and 2 * 3 * 4"),
+        ("a < b && c > d", "a &lt; b &amp;&amp; c &gt; d"),
+        ("<b>no</b> &amp; é", "&lt;b&gt;no&lt;/b&gt; &amp; é"),
+        ("# a comment\nx = 1\n-----", "<p># a comment\nx = 1</p><hr>"),
+        ("- one\n- two", "<ul><li>one</li><li>two</li></ul>"),
+        ("3. three\n4. four", '<ol start="3"><li>three</li><li>four</li></ol>'),
+        ("> said before", "<blockquote><p>said before</p></blockquote>"),
+        ("see https://example.org/a?b=1", f'see <a href="https://example.org/a?b=1" {LINK}>https://example.org/a?b=1</a>'),
+        ("example.org and a@example.org", "example.org and a@example.org"),
+        ("[here](https://example.org/x)", f'<a href="https://example.org/x" {LINK}>here</a><span class="host"> (example.org)</span>'),
+        ("[example.com](https://evil.example)", f'<a href="https://evil.example" {LINK}>example.com</a><span class="host"> (evil.example)</span>'),
+        ("[](https://example.org)", f'<a href="https://example.org" {LINK}>https://example.org</a>'),
+        ("https://bank.example@evil.example/", f'<a href="https://bank.example@evil.example/" {LINK}>https://bank.example@evil.example/</a><span class="host"> (evil.example)</span>'),
+        ("![a plot](https://example.org/p.png)", f'<a href="https://example.org/p.png" {LINK}>a plot</a><span class="host"> (example.org)</span>'),
+        ("[x](javascript:alert(1))", "[x](javascript:alert(1))"),
+        ("[x](/lab?token=1)", "[x](/lab?token=1)"),
+        ("[note]: https://example.org", f'[note]: <a href="https://example.org" {LINK}>https://example.org</a>'),
+        ("It costs $5, or $6 with tax", "It costs $5, or $6 with tax"),
+        ("```python\nimport os  # it\n```", '<pre><code><span class="k">import</span> os  <span class="c"># it</span>\n</code></pre>'),
+        ("```\n<b>\n```", "<pre><code>&lt;b&gt;\n</code></pre>"),
+        ("```klingon\nx\n```", "<pre><code>x\n</code></pre>"),
+    ],
+)  # fmt: skip
+def test_what_becomes_of_markdown(text: str, html: str) -> None:
+    assert render.html(text) == html
+    Checked(html)
+
+
+def test_tables_and_formulas() -> None:
+    table = render.html("| a | b |\n|---|--:|\n| 1 | 2 |")
+    assert "<th>a</th>" in table
+    assert "style" not in table
+    formula = render.html("so $\\frac{a}{b}$ it is")
+    assert "<mfrac>" in formula
+    assert "<math" in formula
+    block = render.html("$$\\int_0^1 x\\,dx$$")
+    assert 'display="block"' in block
+    for broken in ("$\\frac{$", "$" + "x" * 600 + "$", "$\\text{<b>x</b>}$"):
+        assert render.html(broken) == f"<code>{broken.replace('<', '&lt;').replace('>', '&gt;')}</code>"
+    for made in (table, formula, block):
+        Checked(made)
+
+
+def _bare(text: str) -> str:
+    return "".join(char for char in text if char.isalnum())
+
+
+@pytest.mark.parametrize("text", PAYLOADS)
+def test_no_attempt_does_anything(text: str) -> None:
+    checked = Checked(render.html(text))
+    # Nothing vanishes without a trace: the words that were written are still to be read.
+    if "$" not in text and "&" not in text:
+        hidden = 2 * (text.count("](") + text.count("```") + text.count("]:"))  # in addresses
+        for word in ("alert", "press", "script", "onerror"):
+            assert checked.text.count(word) >= text.count(word) - hidden
+
+
+def test_there_are_enough_attempts() -> None:
+    assert len(set(PAYLOADS)) == len(PAYLOADS) >= 300
+    assert sum("javascript" in each.lower() for each in PAYLOADS) >= 60
+    for name in NAMES:
+        names.check_member(name)
+
+
+MARKUP = st.text(alphabet=string.printable + "<>&\"'`*_[]()!|$\\#-~:/@ é\u202e\n", max_size=300)
+PIECES = st.lists(
+    st.sampled_from(
+        ["<", ">", "<b ", "</", "[", "](", ")", "javascript:", "https://x.invalid", "`", "```\n", "$", "$$", "\\text{", "}",
+         "|", "\n", "|-|", "> ", "- ", "&lt;", "&#", ";", "\"", "'", "onclick=", "<script>", "<!--", "-->", "*", "_", " ", "x"]
+    ),
+    max_size=40,
+).map("".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(MARKUP | PIECES | st.text(max_size=200))
+def test_whatever_is_written_is_harmless(text: str) -> None:
+    Checked(render.html(text.encode("utf-8", "replace").decode()))
+
+
+PLAIN = st.text(alphabet=string.ascii_letters + string.digits + " .,;!?()'\"%=é", min_size=1, max_size=80)
+
+
+@settings(deadline=None)
+@given(PLAIN)
+def test_plain_words_take_the_short_way_to_the_same_place(text: str) -> None:
+    text = f"x{text.strip()}"
+    short = render.html(text)
+    long = render.html(f"{text}\n\n*end*")
+    assert short.replace('"', "&quot;") == long.partition("</p>")[0].removeprefix("<p>").replace(
+        '"', "&quot;"
+    )
+
+
+HOSTILE = (
+    "[", "![", "]", "*a ", "**a", "_a ", "`", "` ", "> ", "| ", "|a|\n|-|\n", "$", "$a", "$$a\n\n", "<", "<a", "<http://",
+    "~~", "&", "\\", "(", "[a](", "http://", "http://a.b ", "://", "- ", "1. ", "a\n", "![](http://a)", "[[a]", "[a][",
+    "http://a.b/(", "http://a-", "a@b.c ", "$x$", "```python\na+", "$\\frac", "```bash\n<<a", "mailto:a@b ", "```r\n'", "```css\n{a",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_hostile_texts_are_bounded(piece: str) -> None:
+    text = (piece * 16_384)[:16_384]
+    made = render.html(text)
+    assert made.count("<") <= 16_400  # twice the elements, or one <br> for a newline
+    assert len(made) <= 20 * len(text)
+    Checked(made)
+
+
+@pytest.mark.parametrize("piece", ["**a", "*a ", "&", "\\", "a\n", "- ", "*a **b "])
+def test_time_grows_with_length_only(piece: str) -> None:
+    def spent(length: int) -> float:
+        text = (piece * length)[:length]
+        best = 1e9
+        for _ in range(3):
+            begun = time.thread_time()
+            render.html(text)
+            best = min(best, time.thread_time() - begun)
+        return best
+
+    assert spent(16_000) < 12 * spent(4_000)  # four times as long; quadratic would be sixteen
+
+
+def test_threads_do_not_disturb_one_another() -> None:
+    texts = ["**a** `b`", "```python\nx = 1\n```", "$x^2$", "| a |\n|---|\n| 1 |"]
+    wanted = [render.html(text) for text in texts]
+    wrong: list[str] = []
+
+    def work() -> None:
+        for _ in range(30):
+            for text, html in zip(texts, wanted, strict=True):
+                if render.html(text) != html:
+                    wrong.append(text)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_library_that_fails_costs_the_looks_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> str:
+        raise RecursionError
+
+    monkeypatch.setattr(render, "_clean", fail)
+    assert render.html("**a** <b>\nc") == "**a** &lt;b&gt;\nc"
