@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from playwright.sync_api import Page, WebSocket, expect  # noqa: E402
+from playwright.sync_api import Page, expect  # noqa: E402
 
 import nbchat  # noqa: E402
 from tests.ui import lab  # noqa: E402
@@ -74,6 +74,19 @@ RESULT = """() => {
     return { long: long.length, longest: Math.max(0, ...long), gap: Math.max(0, ...gaps),
              fps: gaps.length / (gaps.reduce((sum, gap) => sum + gap, 0) / 1000), most };
 }"""
+COUNT = """
+    const traffic = (window.nbchatTraffic = { messages: 0, size: 0 });
+    window.WebSocket = class extends WebSocket {
+        constructor(...details) {
+            super(...details);
+            if (!String(details[0]).includes("/channels")) return;
+            this.addEventListener("message", ({ data }) => {
+                traffic.messages += 1;
+                traffic.size += data.byteLength ?? data.size ?? new TextEncoder().encode(data).length;
+            });
+        }
+    };
+"""
 TO_THE_TOP = """() => new Promise((done) => {
     const log = document.querySelector(".nbchat-log");
     const begun = performance.now();
@@ -94,22 +107,17 @@ TO_THE_TOP = """() => new Promise((done) => {
 
 
 class Traffic:
-    """What a page gets over its kernel's websocket."""
+    """What a page gets over its kernel's websocket, counted in the page."""
 
     def __init__(self, page: Page) -> None:
-        self.reset()
-        page.on("websocket", self._watch)
+        self._page = page
+        page.add_init_script(COUNT)
 
     def reset(self) -> None:
-        self.messages = self.size = 0
+        self._page.evaluate("() => Object.assign(window.nbchatTraffic, { messages: 0, size: 0 })")
 
-    def _watch(self, socket: WebSocket) -> None:
-        if "/channels" in socket.url:
-            socket.on("framereceived", self._take)
-
-    def _take(self, frame: Any) -> None:
-        self.messages += 1
-        self.size += len(frame.encode() if isinstance(frame, str) else frame)
+    def read(self) -> dict[str, int]:
+        return self._page.evaluate("() => ({ ...window.nbchatTraffic })")
 
 
 class Watched(lab.Notebook):
@@ -150,8 +158,7 @@ def burst(sender: nbchat.Client, reader: Watched, count: int, start: int) -> dic
     assert shown == texts[-len(shown) :], "not in order"
     rendered = sum(len(text) for text in texts)
     return {
-        "ms": drawn, "messages": traffic.messages, "size": traffic.size, "rendered": rendered,
-        "shown": len(shown), **page.evaluate(RESULT),
+        "ms": drawn, "rendered": rendered, "shown": len(shown), **traffic.read(), **page.evaluate(RESULT),
     }  # fmt: skip
 
 
@@ -166,7 +173,7 @@ def output_traffic(notebook: Watched, count: int) -> int:
         "    output.append_stdout(text.format(number) + '\\n')\n"
         "    time.sleep(0.002)"
     )
-    return notebook.traffic.size
+    return notebook.traffic.read()["size"]
 
 
 def measure() -> Iterator[tuple[str, str]]:

@@ -175,7 +175,10 @@ class Feed:
                 time.sleep(max(rate.wait(said_at), size / _BYTES))
             self._client.away = time.monotonic() - self._here_at > _AWAY
             if self.has_page and (shown := panel()) is not None:
-                shown.keep_copy()
+                try:
+                    shown.keep_copy()
+                except Exception:  # as below
+                    log.debug("the saved copy could not be updated", exc_info=True)
                 del shown
 
     def _tell(self, panel: weakref.ref[ChatPanel], message: dict[str, Any]) -> bool:

@@ -132,6 +132,23 @@ def test_what_is_refused_comes_back(ada: lab.Notebook) -> None:
     assert ada.page.evaluate("() => document.querySelector('.nbchat-box').value") == "a\u0007b"
 
 
+def test_what_is_refused_stays_in_sight_when_the_box_has_something_else(ada: lab.Notebook) -> None:
+    ada.run("from nbchat.core.errors import BadText\nsay = panel.client._send")
+    ada.run("def no(text, **more):\n    raise BadText('not today')\npanel.client._send = no")
+    ada.page.evaluate(
+        """() => {
+            const box = document.querySelector(".nbchat-box");
+            box.value = "the first";
+            box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+            box.value = "the second, half written";
+        }"""
+    )
+    pale = ada.panel.locator(".nbchat-pale")
+    expect(pale).to_contain_text("not sent: not today")
+    expect(pale).to_contain_text("the first")
+    expect(ada.box).to_have_value("the second, half written")
+
+
 def test_a_draft_survives_reconnecting_and_reloading(ada: lab.Notebook, chat: nbchat.Server) -> None:
     ada.box.fill("half a thought\nand")
     chat.stop()

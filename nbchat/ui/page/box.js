@@ -32,7 +32,7 @@ function makeBox(store, leave) {
   });
   box.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the notebook's shortcuts are not meant
-    if (event.isComposing) return;
+    if (event.isComposing || event.keyCode === 229) return; // Enter that ends a word in an input method
     if (!offer.hidden && chooseByKey(event.key)) return event.preventDefault();
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
@@ -55,10 +55,12 @@ function makeBox(store, leave) {
   return {
     area,
     problem,
-    // A message came back: nothing typed is lost.
-    refuse({ text, why }) {
+    // A message came back. True if there was room for it.
+    refuse(text, why) {
+      const isRoom = !box.value;
+      if (isRoom) setValue(text);
       problem.textContent = why;
-      if (!box.value) setValue(text);
+      return isRoom;
     },
     recall(text) {
       if (isRecalling && !box.value) setValue(text);

@@ -24,7 +24,7 @@ function makeLog(store) {
   let unreadKey = null; // of the row over which the line stands
   let top = 0; // where it was scrolled to when it could be seen
 
-  const view = { area, append, prepend, redraw, restart, showPending, said, isAtEnd: () => isFollowing };
+  const view = { area, append, prepend, redraw, restart, showPending, said, showState: onScroll, isAtEnd: () => isFollowing };
   jump.addEventListener("click", () => {
     const over = unread ? drawn.find((each) => each.item.key === unreadKey)?.node.offsetTop : undefined;
     const isFarAhead = over > log.scrollTop + 10 && log.scrollHeight - over > log.clientHeight;
@@ -119,7 +119,8 @@ function makeLog(store) {
     if (isFollowing) moveTo(log.scrollHeight);
   }
 
-  function whyPending({ isKnown, at }) {
+  function whyPending({ isKnown, at, why }) {
+    if (why) return why;
     if (!store.isAlive()) return "not sent: the kernel does not answer";
     if (!isKnown) return Date.now() - at > 1000 ? "waiting for the cell that runs" : "sending";
     return store.state?.status === "connected" ? "sending" : "waiting for the connection";

@@ -94,7 +94,7 @@ function makeView(store, el) {
     recall: box.recall,
     showState() {
       root.toggleAttribute("data-live", store.state !== null);
-      for (const each of [members, typing, box, status]) each.showState();
+      for (const each of [log, members, typing, box, status]) each.showState();
     },
     end() {
       log.end();

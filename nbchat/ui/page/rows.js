@@ -64,10 +64,7 @@ function makeStore(send) {
     if (news.pending) takePending(news.pending);
     if (news.older) takeOlder(news.older);
     for (const name of news.typing ?? []) store.typing.set(name, Date.now() + TYPING);
-    if (news.refused && store.pending.delete(news.refused.mark)) {
-      store.tell("refuse", news.refused);
-      store.tell("showPending");
-    }
+    if (news.refused) takeRefused(news.refused);
     if (news.recalled !== undefined) store.tell("recall", news.recalled);
     if (store.last === null || news.newest > store.last) ask();
     store.tell("showState");
@@ -93,6 +90,15 @@ function makeStore(send) {
     for (const [mark, text] of known) {
       if (!store.pending.has(mark)) store.pending.set(mark, { text, isKnown: true, at: Date.now() });
     }
+    store.tell("showPending");
+  }
+
+  // It goes back into a box; where all have something else in them, it stays in sight, with the reason.
+  function takeRefused({ mark, text, why }) {
+    if (!store.pending.has(mark)) return;
+    const isBack = [...views].map((view) => view.refuse(text, why)).some(Boolean);
+    if (isBack) store.pending.delete(mark);
+    else store.pending.get(mark).why = `not sent: ${why}`;
     store.tell("showPending");
   }
 
