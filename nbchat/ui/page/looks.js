@@ -87,12 +87,19 @@ function dayInWords(ms) {
 const timeInWords = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 const momentInWords = (ms) => new Date(ms).toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
 
+// A colour as the screen shows it, in whatever notation it is written (rgb, oklch, lab …).
+function pixel(colour) {
+  const context = document.createElement("canvas").getContext("2d");
+  context.fillStyle = colour;
+  context.fillRect(0, 0, 1, 1);
+  return context.getImageData(0, 0, 1, 1).data;
+}
+
 // Is the ground on which the panel stands dark? Asked of the page itself, whatever front end it is.
 function isDark(node) {
   for (let each = node; each; each = each.parentElement ?? each.getRootNode().host) {
-    const found = getComputedStyle(each).backgroundColor.match(/[\d.]+/g)?.map(Number);
-    if (!found || found.length < 3 || found[3] === 0) continue;
-    return 0.299 * found[0] + 0.587 * found[1] + 0.114 * found[2] < 128;
+    const [red, green, blue, alpha] = pixel(getComputedStyle(each).backgroundColor);
+    if (alpha > 0) return 0.299 * red + 0.587 * green + 0.114 * blue < 128;
   }
   return matchMedia("(prefers-color-scheme: dark)").matches && !document.body.dataset.jpThemeLight;
 }
