@@ -16,7 +16,7 @@
     │   ├── NotTheServer           whoever answers does not know the link's secret
     │   ├── Unreachable            nobody answers there
     │   ├── Closed                 this client has been closed
-    │   ├── NotConfirmed           no receipt came in time; the message is still pending
+    │   ├── NotConfirmed           no receipt came in time: .messages has what is not confirmed
     │   └── NothingCame            nobody said what was waited for in time
     └── StoreError                 the memory
         ├── StoreFull              nothing was written; try the same message again
@@ -27,6 +27,8 @@ OSError, Unreachable a ConnectionError, NotConfirmed and NothingCame a TimeoutEr
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ChatError(Exception):
@@ -121,7 +123,15 @@ class Closed(PeerError):
 
 
 class NotConfirmed(PeerError, TimeoutError):
-    """No receipt came in time. The message is still pending and goes out by itself."""
+    """No receipt came in time; ``messages`` are those that are not confirmed, as ``send()`` returned them.
+
+    From ``message.wait()``: it is still pending and goes out by itself. From ``client.close()``: it may be
+    in the chat or not, and nobody sends it any more.
+    """
+
+    def __init__(self, text: str, messages: Sequence[object] = ()) -> None:
+        super().__init__(text)
+        self.messages = list(messages)
 
 
 class NothingCame(PeerError, TimeoutError):

@@ -89,7 +89,8 @@ class Transcript:
 
         ``fresh`` false: who was there before and is again makes no row, who came or went does.
         """
-        is_other = self.log_id is not None and self.log_id != event.log_id
+        # A log that has less than was seen of it was put back from a copy: its numbers mean other messages.
+        is_other = self.log_id not in (None, event.log_id) or event.head < (self.seq or 0)
         if is_other:
             self.messages.clear()
             self.seq = None
@@ -104,6 +105,16 @@ class Transcript:
                 if name not in before:
                     self._row("joined", name)
         return is_other
+
+    def trim(self, head: int) -> None:
+        """The log begins after ``head`` now: what is older is let go."""
+        while self.messages and self.messages[0].seq <= head:
+            self.messages.popleft()
+        while self.rows and (message := self.rows[0].message) is not None and message.seq <= head:
+            self.rows.popleft()
+        if self.seq is not None and self.seq < head:
+            self.notice(f"The {head - self.seq} messages after {self.seq} are no longer kept by this chat.")
+        self.seq = max(self.seq or 0, head)
 
     def apply(self, event: Said | Joined | Changed | Left | Unknown) -> Message | None:
         """One event of the room. A message that was seen before changes nothing; returns a new one.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from nbchat.core import names
 from nbchat.core.errors import BadLink, BadName, NoServerFound, SeveralServers
@@ -25,6 +26,8 @@ T = TypeVar("T", bound=Struct)
 
 DEFAULT_PORT = 14900
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+_FORGOTTEN = 86400.0
+"""Seconds after which nobody comes back for a dead process's session."""
 
 
 class Address(Struct, frozen=True):
@@ -86,6 +89,8 @@ class Running(Struct, frozen=True):
     log_id: str
     key: tuple[str, str]
     name: str | None = None
+    since: float = field(default_factory=time.monotonic)
+    """When the file was written, by a clock that nobody sets (seconds since the machine was started)."""
     v: int = 1
 
     @property
@@ -125,8 +130,13 @@ def running() -> list[Running]:
     processes that died are removed."""
     found = list(here.values())
     for path, server in _files("nbchat-[0-9]*.json", Running):
-        if server.pid != os.getpid() and _lives(server.pid, path):
+        if server.pid == os.getpid():
+            continue
+        if _lives(server, path):
             found.append(server)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
     return found
 
 
@@ -223,6 +233,8 @@ class Kept(Struct, frozen=True):
     wanted: str
     name: str
     session: str
+    since: float = field(default_factory=time.monotonic)
+    """As in :class:`Running`."""
     v: int = 1
 
     def __repr__(self) -> str:
@@ -230,7 +242,13 @@ class Kept(Struct, frozen=True):
 
 
 def keep(path: Path | None, kept: Kept) -> Path:
-    """Write a client's session file (a new one where ``path`` is None); returns its path."""
+    """Write a client's session file (a new one where ``path`` is None); returns its path. Those of
+    processes that died long ago are removed."""
+    if path is None:
+        for old, other in _files("nbchat-session-*.json", Kept):
+            with contextlib.suppress(OSError):
+                if time.time() - old.stat().st_mtime > _FORGOTTEN and not _lives(other, old):
+                    old.unlink()
     path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
     _write(path, kept)
     return path
@@ -242,7 +260,7 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
         (path.stat().st_mtime, path, kept)
         for path, kept in _files("nbchat-session-*.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
-        and not _lives(kept.pid, path, prune=False)
+        and not _lives(kept, path)
     ]
     for _, path, kept in sorted(dead, key=lambda each: each[0]):
         try:
@@ -282,21 +300,25 @@ def _files(pattern: str, kind: type[T]) -> Iterator[tuple[Path, T]]:
             yield path, msgspec.json.decode(path.read_bytes(), type=kind)
 
 
-def _lives(pid: int, path: Path, *, prune: bool = True) -> bool:
-    """Whether the process that wrote a file still runs (and is not another one with its number)."""
+def _lives(writer: Running | Kept, path: Path) -> bool:
+    """Whether the process that wrote a file still runs (and is not another one with its number).
+
+    It was there before its file. Somebody may have set the clock since, so it is enough if that is so by
+    the clock's times or by the two ages.
+    """
     import psutil
 
     try:
-        process = psutil.Process(pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE and process.create_time() < path.stat().st_mtime + 2
+        process = psutil.Process(writer.pid)
+        created, written = process.create_time(), path.stat().st_mtime
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
     except psutil.AccessDenied:
-        alive = True
+        return True
     except (psutil.Error, OSError):
-        alive = False
-    if not alive and prune:
-        with contextlib.suppress(OSError):
-            path.unlink()
-    return bool(alive)
+        return False
+    age, process_age = time.monotonic() - writer.since, time.time() - created
+    return bool(created < written + 2 or -2 < age < process_age + 2)
 
 
 def _same(one: str, other: str) -> bool:

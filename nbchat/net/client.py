@@ -8,6 +8,7 @@ import getpass
 import math
 import os
 import secrets
+import sys
 import threading
 import weakref
 from collections import deque
@@ -17,7 +18,8 @@ from types import TracebackType
 from typing import overload
 
 from nbchat.core import names, texts
-from nbchat.core.errors import Closed, NothingCame, Refused, Unreachable, UsageError
+from nbchat.core.errors import Closed, NotConfirmed, NothingCame, Refused, Unreachable, UsageError
+from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
 from nbchat.net.address import Target
 from nbchat.net.handlers import Handler, Handlers
@@ -26,6 +28,8 @@ from nbchat.net.state import Deadline, Outgoing, State
 
 _CONNECT = 15.0
 _PAGE = 500
+_AGAIN = 1.0
+"""Seconds before a history that could not be read is asked for again, if nothing happens before."""
 _TYPING = 3.0
 """Seconds between two requests that say that this person is typing: each counts against the rate."""
 _TYPED = 5.0
@@ -228,28 +232,48 @@ class Client:
         while True:
             with self._listening:
                 if not self._ahead:
-                    messages, self._cursor = self._since(self._cursor)
+                    version = state.version
+                    messages, self._cursor = self._since(self._cursor, deadline)
                     self._ahead.extend(messages)
                 message = self._ahead.popleft() if self._ahead else None
             if message is not None:
                 yield message
-            elif not state.wait(self._has_more, deadline.left) or not self._has_more(closed=False):
+            elif (
+                not state.wait(self._has_more, deadline.left)
+                or not self._has_more(closed=False)
+                or deadline.left == 0
+            ):
                 return
+            else:  # there is more, but it could not be had
+                self._wait_for_news(version, deadline)
+
+    def _wait_for_news(self, version: int, deadline: Deadline) -> None:
+        state = self._state
+        state.wait(lambda: state.version != version, min(_AGAIN, deadline.left or _AGAIN))
 
     def _has_more(self, *, closed: bool = True) -> bool:
         """Whether there is something new to look at (or there will never be)."""
         state = self._state
         return state.transcript.count > self._cursor or (closed and state.status == "closed")
 
-    def _since(self, count: int) -> tuple[list[Message], int]:
+    def _since(self, count: int, deadline: Deadline | None = None) -> tuple[list[Message], int]:
         """The messages after the first ``count``, in order, and how many there are now; what the
-        transcript has let go of comes from the history."""
-        with self._state.changed:
-            found, now = self._state.after(count), self._state.transcript.count
+        transcript has let go of comes from the history. While that cannot be read there is nothing new:
+        to be asked again, so that nothing is left out."""
+        state = self._state
+        with state.changed:
+            found, now = state.after(count), state.transcript.count
         missing = now - count - len(found)
-        if missing > 0 and found:
-            with contextlib.suppress(Unreachable, Refused, Closed):
-                found = self.history(before=found[0].seq, limit=missing) + found
+        if missing > 0 and found and not state.is_plain:
+            left = deadline.left if deadline is not None else None
+            try:
+                found = (
+                    self.history(found[0].seq, missing, 10 if left is None else min(10, max(1, left))) + found
+                )
+            except Closed:
+                pass
+            except (Unreachable, Refused):
+                return [], count
         return found, now
 
     @overload
@@ -286,14 +310,20 @@ class Client:
     # ── the end ──
 
     def close(self) -> None:
-        """Leave the room. What is pending is sent first, for at most 2 s; what could not be confirmed
-        stays in :attr:`pending`. A second call does nothing."""
+        """Leave the room. What is pending is sent first, for at most 2 s. A second call does nothing.
+
+        Raises NotConfirmed, after it has closed, if something could not be confirmed by then: its
+        ``messages`` may be in the chat or not. They stay in :attr:`pending`.
+        """
+        is_first = self in _clients
         _clients.discard(self)
         self._receiver.close()
         if threading.current_thread() not in (self._receiver.thread, self._handlers.thread):
             self._receiver.thread.join(5)
             if self._handlers.thread is not None:
                 self._handlers.thread.join(1)
+            if is_first and (pending := self.pending):
+                raise NotConfirmed(_unconfirmed(pending), pending)
 
     def __enter__(self) -> Client:
         return self
@@ -301,7 +331,12 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except NotConfirmed as lost:
+            if error is None:
+                raise
+            error.add_note(str(lost))
 
     def __repr__(self) -> str:
         where = f"{self.name!r} in {self.room!r}"
@@ -337,6 +372,15 @@ def default_name() -> str:
     return names.fit(raw)
 
 
+def _unconfirmed(pending: list[Outgoing]) -> str:
+    texts = ", ".join(repr(visible(message.text[:40])) for message in pending[:5])
+    more = f" and {len(pending) - 5} more" if len(pending) > 5 else ""
+    return (
+        f"The client was closed before the server confirmed {texts}{more}. What is not confirmed may be in "
+        "the chat or not; look there before you send it again."
+    )
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{value!r} is no text. Put it into quotes, or use str(…).")
@@ -350,10 +394,17 @@ def _close_all() -> None:
     """At the interpreter's end: all at once, and no longer than two seconds."""
     deadline = Deadline(1.5)
     clients = list(_clients)
+    is_kernel = _is_kernel()
     for client in clients:
-        client._receiver.close()
+        client._receiver.close(may_come_back=is_kernel)
     for client in clients:
         client._receiver.thread.join(deadline.left)
+
+
+def _is_kernel() -> bool:
+    """Whether this is a notebook's kernel. Its end is often a restart: then nothing is said of leaving."""
+    module = sys.modules.get("ipykernel.kernelapp")
+    return module is not None and bool(module.IPKernelApp.initialized())
 
 
 def _after_fork() -> None:

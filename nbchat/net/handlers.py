@@ -22,6 +22,9 @@ from nbchat.core.transcript import Message
 if TYPE_CHECKING:
     from nbchat.net.client import Client
 
+_AGAIN = 1.0
+"""Seconds until messages that could not be had are asked for again."""
+
 Handler = Callable[[Message], Any]
 
 
@@ -60,15 +63,19 @@ class Handlers:
     def _run(self) -> None:
         state = self._client._state
         version = -1
+        is_behind = False
         while True:
             with state.changed:
                 while state.version == version:
-                    state.changed.wait()
+                    if not state.changed.wait(_AGAIN if is_behind else None):
+                        break
                 version = state.version
                 is_over = state.status == "closed"
                 entries = list(self._entries)
             for entry in entries:
                 self._serve(entry)
+            # What could not be read just now is asked for again, also if nothing happens until then.
+            is_behind = any(entry.seen < state.transcript.count for entry in entries)
             if is_over:
                 return
 

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import random
+import secrets
 import threading
 import time
 from collections import deque
@@ -40,6 +41,7 @@ from nbchat.core.frames import (
     Said,
     Slow,
     Stored,
+    Trimmed,
     TypingShown,
     Unknown,
     Welcomed,
@@ -61,8 +63,15 @@ _CONNECT = 5.0
 """Seconds for a connection to stand and be welcomed."""
 _CLOSE = 2.0
 """Seconds for the last messages to be confirmed when a client is closed."""
+_LONGEST_DELAY = 3.0
+"""Seconds between two attempts at the most: a server that is back has its class back soon, too."""
+_EACH = 0.006
+"""Seconds of chance before an attempt for each member of the room, so that a class is no stampede: some 30
+attempts in 100 ms, also of a class of 300 whose server stays away."""
 _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
+_FIRST_TRIES = 3
+"""Connections that may break before the first welcome until the caller is told."""
 _HOPELESS = ("bad_key", "bad_name", "version")
 """Refusals that trying again does not change."""
 
@@ -70,17 +79,29 @@ _HOPELESS = ("bad_key", "bad_name", "version")
 class Receiver:
     """The thread behind one client. Its public methods may be called from any thread."""
 
-    def __init__(self, target: address.Target, state: State, wanted: str, *, exact: bool) -> None:
+    def __init__(
+        self,
+        target: address.Target,
+        state: State,
+        wanted: str,
+        *,
+        exact: bool,
+        chance: random.Random | None = None,
+    ) -> None:
         self._target = target
         self._state = state
         self._wanted = wanted
         self._exact = exact
+        self._chance = chance or random.Random()
         self._ping = Limits().ping
-        self._session: str | None = None
+        # Made here, so that a first connection that broke before its welcome is gone on with, too.
+        self._session: str | None = secrets.token_hex(16)
         self._kept: Path | None = None
         self._conn: NativeConnection | PlainConnection | None = None
         self._is_welcome = False
         self._was_welcome = False
+        self._broke_off = False
+        """The last connection stood and ended without a word before its welcome."""
         self._is_told_away = False
         """What the server takes this member for: away or not."""
         self._final: str | None = None
@@ -89,6 +110,8 @@ class Receiver:
         self._pages: deque[tuple[int | None, int, Future[Answer]]] = deque()
         self._closing: asyncio.Event | None = None
         self._is_unwanted = False
+        self._may_come_back = False
+        """True: hang up without a goodbye, and leave the session to whoever comes next."""
         self._flushing = False
         self._flush_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,8 +140,10 @@ class Receiver:
             future.set_exception(Closed("This client is closed."))
         return future
 
-    def close(self) -> None:
-        """Begin to close: what is pending is sent first."""
+    def close(self, *, may_come_back: bool = False) -> None:
+        """Begin to close: what is pending is sent first. With ``may_come_back`` nothing is said of leaving,
+        and the session is left for the next process to take over."""
+        self._may_come_back = may_come_back
         self._is_unwanted = True
         self._call(self._begin_close)
 
@@ -159,7 +184,7 @@ class Receiver:
             self._state.touch()
         for _, _, page in self._pages:
             page.set_exception(Closed("This client is closed."))
-        if self._kept is not None:
+        if self._kept is not None and not self._may_come_back:
             with contextlib.suppress(OSError):
                 self._kept.unlink()
         if not self.first.done():
@@ -179,7 +204,8 @@ class Receiver:
             self._is_welcome = False
             if self._closing.is_set() or self._final is not None:
                 return
-            if not self._was_welcome and reason is not None:
+            is_hopeless = not self._broke_off or attempt >= _FIRST_TRIES
+            if not self._was_welcome and reason is not None and is_hopeless:
                 raise reason
             if isinstance(reason, Refused) and reason.code in _HOPELESS:
                 raise reason
@@ -197,14 +223,18 @@ class Receiver:
     def _delay(self, attempt: int) -> float:
         hint, self._back_in = self._back_in, None
         if hint is not None:
-            return random.uniform(0.5, 1.5) * max(0.5, min(hint, 60))
-        return random.uniform(0.05, 0.5) if attempt == 0 else random.uniform(0.2, min(10, 0.5 * 1.5**attempt))
+            return self._chance.uniform(0.5, 1.5) * max(0.5, min(hint, 60))
+        room = _EACH * len(self._state.transcript.members)
+        if attempt == 0:
+            return self._chance.uniform(0.05, max(0.5, room))
+        return self._chance.uniform(0.2, min(_LONGEST_DELAY, max(0.5 * 1.5**attempt, room)))
 
     # ── one connection ──
 
     async def _attempt(self) -> Exception | None:
         """Connect, and stay for as long as it lasts. Returns why it ended."""
         assert self._loop is not None
+        self._broke_off = False
         try:
             where = self._target.find()
             conn = self._conn = self._prepare(where)
@@ -222,7 +252,8 @@ class Receiver:
             ended = await conn.ended
         finally:
             watch.cancel()
-        if ended is None and not self._is_welcome:
+        self._broke_off = ended is None and not self._is_welcome
+        if self._broke_off:
             return Unreachable("The server hung up before it answered.")
         return ended
 
@@ -320,6 +351,8 @@ class Receiver:
                 self._paged(event)
             case RefusedFrame():
                 self._refused(event)
+            case Trimmed(head=head):
+                self._trimmed(head)
             case Closing(reason=reason, back_in=back_in, final=final):
                 self._back_in = back_in
                 if final:
@@ -353,6 +386,14 @@ class Receiver:
             self._conn.page(before, limit)  # type: ignore[union-attr]
         if self._session is not None:
             self._keep(event)
+
+    def _trimmed(self, head: int) -> None:
+        state = self._state
+        if head > (state.transcript.seq or 0):
+            # Receipts may be among what is gone: sent again, each message is answered with its number.
+            for message in state.pending.values():
+                message.is_sent = False
+        state.transcript.trim(head)
 
     def _keep(self, event: Welcomed) -> None:
         where = self._where
@@ -445,7 +486,7 @@ class Receiver:
             await asyncio.sleep(0.005)
         self._closing.set()
         if self._conn is not None:
-            if self._is_welcome:
+            if self._is_welcome and not self._may_come_back:
                 self._conn.leave()
                 await asyncio.wait([self._conn.ended], timeout=0.3)
             self._conn.abort()

@@ -12,6 +12,8 @@ import socket
 import sys
 import threading
 import time
+import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -35,6 +37,7 @@ def serve(
     *,
     history: str | os.PathLike[str] | Literal["auto"] | None = "auto",
     plain: bool | None = None,
+    keep: int | timedelta | None = None,
     limits: Limits | None = None,
 ) -> Server:
     """Start a chat server on a background thread, and return when it listens.
@@ -52,10 +55,16 @@ def serve(
     ``plain``: whether plain-text clients (the first generation's, ``nc``) may join; None allows them
     outside a JupyterHub.
 
+    ``keep``: what is kept of the history: a number of messages in each room, or an age
+    (``datetime.timedelta(days=30)``); what is older is taken away for good. None keeps everything.
+
+    A history's file that turns out to be damaged is moved aside, a new history begins, and a warning says
+    where the old file is.
+
     Raises AddressInUse, AlreadyServing (another process keeps that chat's history), BadName, StoreDown
     (the history cannot be opened) and UsageError. May be called from any thread.
     """
-    options = _check(name, host, port, history, plain, limits)
+    options = _check(name, host, port, history, plain, keep, limits)
     with _serving:
         old = _find(options)
         store: RoomStore | None = None
@@ -74,14 +83,18 @@ def serve(
         else:
             preferred = address.DEFAULT_PORT
         sock = _listen(options, preferred)
-        store = store or open_store(options.file, time.time)
+        is_new = store is None
+        is_own_place = history == "auto"
+        store = store or open_store(options.file, time.time, is_own_place=is_own_place)
         try:
             server = Server(options, sock, store, known)._start()
         except BaseException:
             sock.close()
             raise
         _servers[:] = [*(each for each in _servers if each.is_running), server]
-        return server
+    if is_new and store.damage:
+        warnings.warn(store.damage, RuntimeWarning, stacklevel=2)
+    return server
 
 
 def _check(
@@ -90,6 +103,7 @@ def _check(
     port: int | None,
     history: str | os.PathLike[str] | None,
     plain: bool | None,
+    keep: int | timedelta | None,
     limits: Limits | None,
 ) -> Options:
     if name is not None:
@@ -113,12 +127,19 @@ def _check(
         plain = "JUPYTERHUB_USER" not in os.environ
     if not isinstance(history, str | os.PathLike | None):
         raise UsageError(f"serve(history={history!r}): history is 'auto', a file's path, or None.")
+    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
+    is_age = isinstance(keep, timedelta) and keep > timedelta()
+    if not (keep is None or is_number or is_age):
+        raise UsageError(
+            f"serve(keep={keep!r}): keep is a number of messages (keep=10_000), an age "
+            "(keep=datetime.timedelta(days=30)), or None for everything."
+        )
     if not isinstance(limits, Limits | None):
         raise UsageError(
             f"serve(limits={limits!r}): limits are given as nbchat.Limits(text=4096), for example."
         )
     place = str(Path(os.fspath(history)).expanduser().absolute()) if history is not None else ""
-    return Options(name, host, port, place, bool(plain), limits or Limits())
+    return Options(name, host, port, place, bool(plain), keep, limits or Limits())
 
 
 def _data_file(name: str) -> Path:

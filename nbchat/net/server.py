@@ -11,12 +11,12 @@ import contextlib
 import html
 import logging
 import os
-import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from nbchat.core.transcript import Member
 from nbchat.net import address
 from nbchat.net.loops import new_loop
 from nbchat.net.session import Connection
-from nbchat.net.shell import Shell
+from nbchat.net.shell import Shell, new_key
 from nbchat.store import RoomStore
 
 log = logging.getLogger("nbchat")
@@ -51,6 +51,7 @@ class Options(msgspec.Struct, frozen=True):
     port: int | None
     history: str
     plain: bool
+    keep: int | timedelta | None
     limits: Limits
 
     @property
@@ -115,8 +116,7 @@ class Server:
         if not isinstance(hours, int | float) or not 0 < hours < 24 * 366:
             raise UsageError("An invitation lasts between 0 hours and a year: server.invite(hours=12).")
         room = names.check(room, "room name") if room is not None else None
-        key = _new_key("member", time.time() + hours * 3600)
-        kept = self._ask(lambda shell: shell.add_key(key))
+        key, kept = self._ask(lambda shell: shell.make_key("member", hours * 3600))
         self._do(self._store.remember("keys", msgspec.json.encode(kept).decode()))
         return address.Address(self.host, self.port, room, key.id, key.secret).whole_link
 
@@ -141,6 +141,7 @@ class Server:
         for fileno in (self._sock.fileno(), *(shell.filenos() if shell is not None else ())):
             with contextlib.suppress(OSError):
                 os.close(fileno)
+        self._store.forked()
         self._end = None
 
     def __enter__(self) -> Server:
@@ -176,6 +177,7 @@ class Server:
             ("listens on", f"{self.host}:{self.port}"),
             ("members", who),
             ("history", kept),
+            *((("damage", html.escape(self._store.damage)),) if self._store.damage else ()),
             ("plain-text clients", doors),
             ("join", f"in another notebook: <code>import nbchat; {html.escape(call)}</code>"),
         )
@@ -227,10 +229,12 @@ class Server:
         kept = [key for key in kept or self._known if key.is_valid(time.time())]
         host_key = next((key for key in kept if key.role == "host"), None)
         if host_key is None:
-            host_key = _new_key("host", None)
+            host_key = new_key("host", None)
             kept.append(host_key)
             await self._store.remember("keys", msgspec.json.encode(kept).decode())
-        shell = Shell(self._store, self._options.limits, kept, allows_plain=self._options.plain)
+        shell = Shell(
+            self._store, self._options.limits, kept, allows_plain=self._options.plain, keep=self._options.keep
+        )
         listener = await loop.create_server(lambda: Connection(shell), sock=self._sock, backlog=1024)
         self._shell = shell
         self._running = address.Running(
@@ -261,10 +265,6 @@ class Server:
             work.close()
             raise UsageError("This server has stopped. Start it again with nbchat.serve().")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START)
-
-
-def _new_key(role: str, ends: float | None) -> Key:
-    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends)
 
 
 def _log_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

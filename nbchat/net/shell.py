@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ import msgspec
 
 from nbchat.core import keys, plain, wire
 from nbchat.core.errors import StoreError, StoreFull
-from nbchat.core.frames import Paged, Refused, Said, Stored
+from nbchat.core.frames import Paged, Refused, Said, Stored, Trimmed
 from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
@@ -29,6 +30,9 @@ from nbchat.net.session import Connection, farewell
 from nbchat.store import Event, Receipt, RoomStore
 
 log = logging.getLogger("nbchat")
+_TRIM = 60.0
+"""Seconds between two looks for messages that are older than the host wants to keep: after each that finds
+some the whole file is gone through, so that nothing is left of their texts."""
 _RETRY = 1.0
 """Seconds before a store that could not be read is asked again."""
 
@@ -66,14 +70,16 @@ class Shell:
         known_keys: list[Key],
         *,
         allows_plain: bool,
-        clock: Callable[[], float] = time.time,
+        keep: int | timedelta | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.allows_plain = allows_plain
         self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16))
         self._store = store
-        self._clock = clock
+        self._keep = keep
+        self._clock = clock or _steady()
         self._keys = {key.id: key for key in known_keys}
         self._decoy_seed = secrets.token_bytes(16)
         self._rooms: dict[str, OpenRoom] = {}
@@ -84,6 +90,8 @@ class Shell:
         self._feeding: set[Connection] = set()
         """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
         self._tick_handle = self.loop.call_later(1, self._tick)
+        if keep is not None:
+            self._spawn(self._trim_for_ever())
 
     # ── effects ──
 
@@ -152,7 +160,9 @@ class Shell:
                 return False
             conn.tell(welcome)
             self._feeding.add(conn)
-            self._spawn(self._feed(conn, room, after, head))
+            # Who has seen more than there is knows another log (one that was put back from a copy).
+            start = after if after is not None and after <= head else None
+            self._spawn(self._feed(conn, room, start, head))
             return True
 
         self._open(room).do(lambda fanout: fanout.admit(conn, begin))
@@ -213,6 +223,8 @@ class Shell:
             with contextlib.suppress(StoreError):
                 async with aclosing(self._store.tail(room, last)) as tail:  # type: ignore[type-var]
                     async for events in tail:
+                        if events and events[0].seq != last + 1:  # trimmed before it could be given out
+                            opened.fanout.publish(wire.encode(Trimmed(head=events[0].seq - 1)))
                         for event in events:
                             line = _line(event)
                             opened.fanout.publish(line + b"\n", event.seq)
@@ -237,8 +249,12 @@ class Shell:
             elif after < head:
                 async with aclosing(self._store.tail(room, after)) as tail:  # type: ignore[type-var]
                     async for events in tail:
+                        first = events[0].seq if events else head + 1  # none: all of them were trimmed
+                        if first > after + 1:
+                            conn.tell(Trimmed(head=min(first - 1, head)))
                         await self._send(conn, [event for event in events if event.seq <= head])
-                        if events[-1].seq >= head or not conn.is_open:
+                        after = events[-1].seq if events else head
+                        if after >= head or not conn.is_open:
                             break
             await conn.writable()
         except StoreError as error:
@@ -247,6 +263,24 @@ class Shell:
         finally:
             self._feeding.discard(conn)
         self.drained(conn)
+
+    async def _trim_for_ever(self) -> None:
+        while True:
+            with contextlib.suppress(StoreError):
+                await self.trim()
+            await asyncio.sleep(_TRIM)
+
+    async def trim(self) -> None:
+        """Take away what is older than the host wants to keep, and tell the rooms that are open."""
+        if isinstance(self._keep, timedelta):
+            oldest = self._clock() - self._keep.total_seconds()
+            trimmed = await self._store.trim(before=int(oldest * 1000))
+        else:
+            trimmed = await self._store.trim(number=self._keep)
+        for room, head in trimmed.items():
+            if room in self._rooms:
+                line = wire.encode(Trimmed(head=head))
+                self._rooms[room].do(lambda fanout, line=line: fanout.publish(line))  # type: ignore[misc]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
@@ -332,12 +366,14 @@ class Shell:
             return key, key.secret
         return None, keys.decoy(self._decoy_seed, key_id)
 
-    def add_key(self, key: Key) -> list[Key]:
-        """Take a new key; returns all that are still valid, for the store to keep."""
-        self._keys[key.id] = key
+    def make_key(self, role: str, seconds: float) -> tuple[Key, list[Key]]:
+        """Make a key that ends after so many seconds; returns it, and all that are valid, for the store to
+        keep."""
         now = self._clock()
+        key = new_key(role, now + seconds)
+        self._keys[key.id] = key
         self._keys = {key.id: key for key in self._keys.values() if key.is_valid(now)}
-        return list(self._keys.values())
+        return key, list(self._keys.values())
 
     # ── time ──
 
@@ -372,6 +408,20 @@ class Shell:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
+
+
+def new_key(role: str, ends: float | None) -> Key:
+    """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
+    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends)
+
+
+def _steady() -> Callable[[], float]:
+    """A clock of seconds since 1970 that does not jump when somebody sets the time: keys end by it."""
+    passed: Callable[[], float] = time.monotonic
+    if hasattr(time, "CLOCK_BOOTTIME"):  # counts while the machine sleeps, too
+        passed = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    start = time.time() - passed()
+    return lambda: start + passed()
 
 
 def _line(event: Event) -> bytes:

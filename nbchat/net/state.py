@@ -38,7 +38,8 @@ class Outgoing:
         if not self._done.wait(timeout):
             raise NotConfirmed(
                 f"No receipt came within {timeout} s. The message is still pending (client.pending) and is "
-                "sent by itself when the server is back."
+                "sent by itself when the server is back.",
+                [self],
             )
         if self.error is not None:
             raise self.error

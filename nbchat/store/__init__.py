@@ -36,11 +36,15 @@ class Receipt(Struct, frozen=True, gc=False):
 class RoomStore(Protocol):
     """What a memory promises. All methods are called on one event loop's thread.
 
-    A room is a log of events, numbered 1, 2, 3 … without gaps or reuse. ``(room, session, id)`` is in it
-    once, for ever. The log's name, ``log_id``, changes when the memory is another one.
+    A room is a log of events, numbered 1, 2, 3 … without gaps or reuse. The oldest can be trimmed; their
+    numbers are never given again. ``(room, session, id)`` is in it once: for as long as it is in the log,
+    and after that for 30 days, if it is among the session's 64 newest that were trimmed. The log's name,
+    ``log_id``, changes when the memory is another one.
     """
 
     log_id: str
+    damage: str | None
+    """What to tell people when opening found damage: what happened, and where the old history is kept."""
 
     @property
     def meta(self) -> Mapping[str, str]:
@@ -62,7 +66,11 @@ class RoomStore(Protocol):
 
     def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
         """The events after+1, after+2, …, first the kept ones, then each as it becomes durable: no gap,
-        no repeat, for as long as it is read."""
+        no repeat, for as long as it is read.
+
+        What was trimmed before it was read is missing: the next seq tells. If nothing at all is left, one
+        empty list tells, and then come the events after the trimmed ones.
+        """
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         """The ``limit`` newest events with a seq below ``before``, oldest first."""
@@ -70,18 +78,40 @@ class RoomStore(Protocol):
     async def head(self, rooms: list[str]) -> dict[str, int]:
         """The last seq of each room; 0 for one that is empty."""
 
+    async def trimmed(self, rooms: list[str]) -> dict[str, int]:
+        """The last seq of each room that was trimmed; 0 where none was."""
+
+    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
+        """Take the oldest events of every room away: each that is not among the room's ``number`` newest,
+        or is stamped before ``before`` (milliseconds since 1970), up to the first that may stay.
+
+        Returns the last seq that is gone, of each room that lost some now. Nothing of a text is left when
+        this returns. If it fails, some may be gone; :meth:`trimmed` tells, and a next call goes on.
+        """
+
     async def redact(self, room: str, seq: int) -> None:
-        """Take an event's text away; its place in the order stays."""
+        """Take an event's text away; its place in the order stays.
+
+        Nothing of the text is left when this returns. If it fails, call it again.
+        """
 
     async def remember(self, key: str, value: str) -> None:
         """Keep a small thing with the log."""
 
+    def forked(self) -> None:
+        """To be called in a forked child: let go of all that was copied. There the store is closed; the
+        parent's goes on, whatever becomes of the child."""
 
-def open_store(where: str | Path | None, clock: Callable[[], float]) -> RoomStore:
+
+def open_store(
+    where: str | Path | None, clock: Callable[[], float], *, is_own_place: bool = False
+) -> RoomStore:
     """The memory for a place, not yet opened: a file's path, or None for this process's memory only.
 
-    ``clock`` gives seconds since 1970 and stamps the events.
+    ``clock`` gives seconds since 1970 and stamps the events. ``is_own_place``: the file is in a folder of
+    nbchat's own, so that anything damaged there may be moved aside; elsewhere only what is recognisably
+    a history of ours. What is moved aside is told by ``damage``.
     """
     from nbchat.store.sqlite import SQLiteStore
 
-    return SQLiteStore(where, clock)
+    return SQLiteStore(where, clock, is_own_place=is_own_place)

@@ -9,41 +9,43 @@ loop's thread only hands work over and takes results back, one call for a whole 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import filelock
-
-from nbchat.core.errors import AlreadyServing, StoreDown, StoreFull
-from nbchat.store import Event, Receipt
-from nbchat.store.writer import HEAD, Append, Worker, Writer, is_full, unwritable
+from nbchat.core.errors import StoreDown
+from nbchat.store import Event, Receipt, damage
+from nbchat.store.damage import Damaged
+from nbchat.store.file import File
+from nbchat.store.scrub import InUse, scrub
+from nbchat.store.tables import identify
+from nbchat.store.trim import Trim
+from nbchat.store.trouble import named, unopened
+from nbchat.store.writer import Append, Worker, Writer
 
 T = TypeVar("T")
 
-SCHEMA = 1
 RECENT = 1024
 """Events of a room kept at hand for its readers, more than one commit brings; older ones are read."""
 READ = 500
 """Events in one read of the database."""
+BUSY = 2.0
+"""Seconds to wait for a program that has the file locked. Longer than it takes to look into a file or to
+copy it, and short enough that a sender is told while it still looks; meanwhile all appends wait."""
+SCRUBS = 5
+"""How often, each for BUSY, to wait for those who read a text that is to be taken out of the file."""
 
-_TABLES = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE room (name TEXT PRIMARY KEY, head INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE log (
-    room TEXT NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL,
-    session TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
-    PRIMARY KEY (room, seq)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX log_once ON log (room, session, id);
-"""
-_AFTER = "SELECT seq, at, session, id, body FROM log WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
+# One statement, so that what is left and what was trimmed are of one moment.
+_AFTER = """SELECT trimmed, seq, at, session, id, body
+    FROM room LEFT JOIN log ON log.room = room.name AND log.seq > ?
+    WHERE room.name = ? ORDER BY log.seq LIMIT ?"""
 _BEFORE = "SELECT seq, at, session, id, body FROM log WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+_HEAD = "SELECT head FROM room WHERE name = ?"
+_TRIMMED = "SELECT trimmed FROM room WHERE name = ?"
 _REDACT = "UPDATE log SET body = ? WHERE room = ? AND seq = ?"
 _REDACTED = b'{"type":"redacted"}'
 
@@ -51,15 +53,20 @@ _REDACTED = b'{"type":"redacted"}'
 class SQLiteStore:
     """Keeps the :class:`RoomStore` promise. ``where`` None: in memory. Loop thread only."""
 
-    def __init__(self, where: str | Path | None, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, where: str | Path | None, clock: Callable[[], float], *, is_own_place: bool = False
+    ) -> None:
         self.path = Path(where).expanduser().absolute() if where is not None else None
         self.log_id = ""
+        self.damage: str | None = None
         self._meta: dict[str, str] = {}
         self._clock = clock
+        self._is_own_place = is_own_place
         self._rooms: dict[str, _Recent] = {}
-        self._lock: filelock.BaseFileLock | None = None
+        self._file = File(self.path) if self.path is not None else None
         self._writer: Writer | None = None
         self._reader: Worker | None = None
+        self._is_scrubbed = True
 
     @property
     def meta(self) -> dict[str, str]:
@@ -68,27 +75,56 @@ class SQLiteStore:
     async def open(self) -> None:
         if self._writer is not None:
             return
-        if self.path is not None:
-            self._lock = _own(self.path)
+        if self._file is None:
+            await self._begin()
+            return
+        self._file.own()
         try:
-            writer = Writer(self._connect, self._clock)
+            self.damage = None
+            if self._file.has_lost_its_main_part:
+                self.damage = self._file.move_aside("its main part is empty", self._clock())
             try:
-                self._meta = await writer.call(_prepare)
-            except BaseException:
-                await writer.end()
-                raise
-        except sqlite3.Error as error:
-            self._release()
-            raise StoreDown(
-                f"The history in {self.path} cannot be opened: {error}. Give another file with history=…, "
-                "or history=None for a chat that keeps nothing."
-            ) from error
+                await self._begin()
+            except (sqlite3.Error, Damaged) as error:
+                is_ours = self._file.may_be_moved(is_own_place=self._is_own_place)
+                if not damage.is_damage(error) or not is_ours:
+                    raise
+                self.damage = self._file.move_aside(str(error), self._clock())
+                await self._begin()
+        except (sqlite3.Error, Damaged) as error:
+            self._file.release()
+            raise unopened(error, self.path) from error
         except BaseException:
-            self._release()
+            self._file.release()
             raise
-        self.log_id = self._meta["log_id"]
-        self._writer = writer
-        self._reader = Worker(self._connect) if self.path is not None else None
+
+    async def _begin(self) -> None:
+        """Connect, and see that all is in order."""
+        file = self._file
+        is_suspect = file is not None and damage.is_suspect(file.path)
+        is_doubtful = is_suspect or (file is not None and file.was_abandoned and file.is_small)
+
+        def start(db: sqlite3.Connection) -> dict[str, str]:
+            meta = damage.begin(db)
+            if is_doubtful:
+                damage.look_through(db, with_indexes=is_suspect)
+            return meta
+
+        writer = Writer(self._connect, self._clock, self.path)
+        reader = Worker(self._connect) if file is not None else None
+        try:
+            meta = await writer.call(start)
+            if reader is not None:  # at once: later there may be no right or no room to open it
+                await reader.call(identify)
+        except BaseException:
+            if reader is not None:
+                await reader.end()
+            await writer.end()
+            raise
+        if file is not None:
+            damage.clear(file.path)
+        self._writer, self._reader = writer, reader
+        self._meta, self.log_id = meta, meta["log_id"]
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
@@ -101,7 +137,13 @@ class SQLiteStore:
         if reader is not None:
             await reader.end()
         await writer.end()
-        self._release()
+        if self._file is not None:
+            self._file.release()
+
+    def forked(self) -> None:
+        self._writer = self._reader = None
+        if self._file is not None:
+            self._file.forked()
 
     def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
         writer = self._working()
@@ -117,7 +159,11 @@ class SQLiteStore:
                 seen = recent.commits
                 events = recent.after(after)
                 if events is None:
-                    events = await self._read(_AFTER, room, after, READ)
+                    events, trimmed = await self._read_after(room, after)
+                    if not events and after < trimmed:
+                        after = trimmed
+                        yield []
+                        continue
                 if events:
                     after = events[-1].seq
                     yield events
@@ -131,22 +177,50 @@ class SQLiteStore:
                 del self._rooms[room]
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
-        events = await self._read(_BEFORE, room, 2**62 if before is None else before, limit)
+        arguments = (room, 2**62 if before is None else before, limit)
+
+        def read(db: sqlite3.Connection) -> list[Event]:
+            return [Event(*row) for row in db.execute(_BEFORE, arguments)]
+
+        events = await self._call(self._reader or self._working(), read)
         return events[::-1]
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
-        def read(db: sqlite3.Connection) -> dict[str, int]:
-            return {room: (db.execute(HEAD, (room,)).fetchone() or (0,))[0] for room in rooms}
+        return await self._numbers(_HEAD, rooms)
 
-        return await self._call(self._working(), read)
+    async def trimmed(self, rooms: list[str]) -> dict[str, int]:
+        return await self._numbers(_TRIMMED, rooms)
 
     async def redact(self, room: str, seq: int) -> None:
         def write(db: sqlite3.Connection) -> None:
             db.execute(_REDACT, (_REDACTED, room, seq))
 
-        await self._call(self._working(), write)
+        try:
+            await self._call(self._working(), write)
+        finally:
+            self._is_scrubbed = False  # now: until the text went, somebody else's scrub may have ended
         if recent := self._rooms.get(room):
             recent.events.clear()
+        await self._scrub()
+
+    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
+        trim = Trim(number, before, int(self._clock() * 1000))
+        gone: dict[str, int] = {}
+        await self._call(self._reader or self._working(), trim.find)
+        while not trim.is_done:
+            writer = self._working()
+            try:
+                part = await self._call(writer, partial(writer.take, trim=trim))
+            except BaseException:
+                self._is_scrubbed = False
+                raise
+            self._is_scrubbed = self._is_scrubbed and not part
+            for room, seq in part.items():
+                if recent := self._rooms.get(room):
+                    recent.trim(seq)
+            gone |= part
+        await self._scrub()
+        return gone
 
     async def remember(self, key: str, value: str) -> None:
         def write(db: sqlite3.Connection) -> None:
@@ -162,22 +236,45 @@ class SQLiteStore:
             raise StoreDown("The history is closed.")
         return self._writer
 
-    async def _read(self, query: str, *arguments: Any) -> list[Event]:
-        def read(db: sqlite3.Connection) -> list[Event]:
-            return [Event(*row) for row in db.execute(query, arguments)]
+    async def _numbers(self, query: str, rooms: list[str]) -> dict[str, int]:
+        def read(db: sqlite3.Connection) -> dict[str, int]:
+            return {room: (db.execute(query, (room,)).fetchone() or (0,))[0] for room in rooms}
+
+        return await self._call(self._working(), read)
+
+    async def _read_after(self, room: str, after: int) -> tuple[list[Event], int]:
+        """Some of the room's events after ``after``, and the last seq of it that was trimmed."""
+
+        def read(db: sqlite3.Connection) -> tuple[list[Event], int]:
+            rows = db.execute(_AFTER, (after, room, READ)).fetchall()
+            trimmed = rows[0][0] if rows else 0
+            return [Event(*row[1:]) for row in rows if row[1] is not None], trimmed
 
         return await self._call(self._reader or self._working(), read)
 
-    @staticmethod
-    async def _call(worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
+    async def _scrub(self) -> None:
+        """Take what was deleted out of the file, too."""
+        file = self._file
+        if file is None:
+            return
+        assert file.raw is not None
+        work, tries = partial(scrub, file=file.raw, path=file.path), SCRUBS
+        while not self._is_scrubbed:
+            try:
+                self._is_scrubbed = await self._call(self._working(), work)
+            except InUse:
+                tries -= 1
+                if not tries:
+                    raise StoreDown(
+                        "The text is no longer in the history, but still in its file, since another program "
+                        f"uses it: {file.path}. End that program, and take the text away again."
+                    ) from None
+
+    async def _call(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await worker.call(function)
         except sqlite3.Error as error:
-            if is_full(error):
-                raise StoreFull(
-                    f"The history could not be written ({error}); nothing of it was kept."
-                ) from error
-            raise StoreDown(f"The history could not be read or written ({error}).") from error
+            raise named(error, self.path) from error
 
     def _committed(self, events: dict[str, list[Event]]) -> None:
         for room, new in events.items():
@@ -187,8 +284,9 @@ class SQLiteStore:
     def _connect(self) -> sqlite3.Connection:
         if self.path is None:
             return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5)
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=BUSY)
         try:
+            identify(db)
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
             db.execute("PRAGMA secure_delete=ON")  # what is redacted goes from the file, too
@@ -196,11 +294,6 @@ class SQLiteStore:
             db.close()
             raise
         return db
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
 
 class _Recent:
@@ -220,6 +313,11 @@ class _Recent:
         self.events.extend(events)
         self.wake()
 
+    def trim(self, seq: int) -> None:
+        """Forget what is gone up to ``seq``."""
+        while self.events and self.events[0].seq <= seq:
+            self.events.popleft()
+
     def wake(self) -> None:
         """Let every reader look again."""
         waiting, self._waiting = self._waiting, []
@@ -237,52 +335,3 @@ class _Recent:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         await future
-
-
-def _prepare(db: sqlite3.Connection) -> dict[str, str]:
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise StoreDown(
-            "This history was written by a newer nbchat. Update nbchat, or give another file with history=…"
-        )
-    if version == 0:
-        if db.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise StoreDown("This file is another program's database. Give another file with history=…")
-        db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
-    db.execute("INSERT OR IGNORE INTO meta VALUES ('log_id', ?)", (secrets.token_hex(16),))
-    return dict(db.execute("SELECT key, value FROM meta"))
-
-
-def _own(path: Path) -> filelock.BaseFileLock:
-    """Make this process the file's owner, or say who is."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        note = path.with_name(path.name + ".lock")
-        lock = filelock.FileLock(note, timeout=0, mode=0o600)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            pid = _owner(note)
-            who = f"Process {pid}" if pid else "Another process"
-            raise AlreadyServing(
-                f"{who} already serves the history in {path}. To take part in that chat, type nbchat.join().",
-                pid,
-            ) from None
-        try:
-            note.write_text(f"{os.getpid()}\n")
-            # Once, before SQLite opens it: closing another descriptor of an open database takes away its
-            # locks, and the next program to look into the file would delete the log under our hands.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError:
-            lock.release()
-            raise
-        return lock
-    except OSError as error:
-        raise unwritable(error) from error
-
-
-def _owner(note: Path) -> int | None:
-    try:
-        return int(note.read_text())
-    except (OSError, ValueError):
-        return None

@@ -11,10 +11,13 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError, StoreFull
 from nbchat.store import Event, Receipt
+from nbchat.store.trim import Trim
+from nbchat.store.trouble import named, unwritable
 
 T = TypeVar("T")
 
@@ -23,8 +26,10 @@ GROUP = 1000
 
 _INSERT = "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (room, session, id) DO NOTHING"
 _FIND = "SELECT seq, at FROM log WHERE room = ? AND session = ? AND id = ?"
-HEAD = "SELECT head FROM room WHERE name = ?"
-_SET_HEAD = "INSERT INTO room VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET head = excluded.head"
+_FIND_MARK = "SELECT seq, at FROM mark WHERE room = ? AND session = ? AND id = ?"
+_ROOM = "SELECT head, trimmed FROM room WHERE name = ?"
+_SET_HEAD = """INSERT INTO room (name, head) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET head = excluded.head"""
 
 
 class Append:
@@ -77,10 +82,13 @@ class Worker:
     def _run(self) -> None:
         db: sqlite3.Connection | None = None
         while (job := self.jobs.get()) is not None:
+            if db is None and isinstance(job, Call) and job.function is sqlite3.Connection.close:
+                _post(job.future)  # never connected
+                continue
             try:
                 db = db or self._connect()
-            except (sqlite3.Error, OSError) as error:
-                _post(job.future, error=error if isinstance(error, sqlite3.Error) else unwritable(error))
+            except (sqlite3.Error, StoreError, OSError) as error:
+                _post(job.future, error=unwritable(error) if isinstance(error, OSError) else error)
                 continue
             self._do(db, job)
 
@@ -98,12 +106,27 @@ class Writer(Worker):
 
     _name = "nbchat store writer"
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], clock: Callable[[], float], path: Path | None
+    ) -> None:
         self._clock = clock
+        self._path = path
         self._heads: dict[str, int] = {}
+        self._trimmed: set[str] = set()
+        """Rooms that perhaps lost something: only there a message may be known by its mark."""
         self._refused: dict[tuple[str, str], str] = {}
         """(room, session) → the id that has to come again before any other of that session."""
         super().__init__(connect)
+
+    def take(self, db: sqlite3.Connection, trim: Trim) -> dict[str, int]:
+        """Take one chunk of a trimming away, between two commits."""
+        try:
+            gone = trim.take(db)
+        except BaseException:
+            self._heads.clear()  # it may be done all the same: what was trimmed is read again with the heads
+            raise
+        self._trimmed.update(gone)
+        return gone
 
     def _do(self, db: sqlite3.Connection, job: Any) -> None:
         if not isinstance(job, Append):
@@ -134,15 +157,12 @@ class Writer(Worker):
             if heads:
                 db.executemany(_SET_HEAD, heads.items())
         except Exception as error:
-            failed = StoreFull(f"The history could not be written ({error}); nothing of it was kept.")
+            failed = named(error, self._path, before_commit=True)
         if failed is None:
             try:
                 db.execute("COMMIT")
             except sqlite3.Error as error:
-                if is_full(error):
-                    failed = StoreFull(f"The history is full ({error}); nothing of it was kept.")
-                else:
-                    failed = StoreDown(f"The history could not be written to the end ({error}).")
+                failed = named(error, self._path)
         if failed is not None:
             with contextlib.suppress(sqlite3.Error):
                 if db.in_transaction:
@@ -176,10 +196,16 @@ class Writer(Worker):
             came.add(key)
         head = heads.get(job.room) or self._heads.get(job.room)
         if head is None:
-            head = (db.execute(HEAD, (job.room,)).fetchone() or (0,))[0]
+            head, trimmed = db.execute(_ROOM, (job.room,)).fetchone() or (0, 0)
+            if trimmed:
+                self._trimmed.add(job.room)
+        once = (job.room, job.session, job.id)
+        if job.room in self._trimmed and (mark := db.execute(_FIND_MARK, once).fetchone()):
+            seq, then = mark
+            return Receipt(seq, then, duplicate=True)
         row = (job.room, head + 1, at, job.session, job.id, job.body)
         if db.execute(_INSERT, row).rowcount == 0:
-            seq, then = db.execute(_FIND, (job.room, job.session, job.id)).fetchone()
+            seq, then = db.execute(_FIND, once).fetchone()
             return Receipt(seq, then, duplicate=True)
         heads[job.room] = head + 1
         events.setdefault(job.room, []).append(Event(*row[1:]))
@@ -212,14 +238,3 @@ def _post(future: asyncio.Future[Any], result: Any = None, *, error: Exception |
 
     with contextlib.suppress(RuntimeError):
         future.get_loop().call_soon_threadsafe(arrive)
-
-
-def is_full(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def unwritable(error: OSError) -> StoreDown:
-    return StoreDown(
-        f"The history cannot be kept there: {error.strerror or error} ({error.filename}). Give another "
-        "file with history=…, or history=None for a chat that keeps nothing."
-    )

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 
 import nbchat
 from nbchat.core.errors import ChatError
@@ -32,7 +33,9 @@ def _serve(parsed: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     history = None if parsed.history == "none" else parsed.history
-    with nbchat.serve(parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain) as server:
+    with nbchat.serve(
+        parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain, keep=parsed.keep
+    ) as server:
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
         print(f"Serving {title} on {server.url} (history: {server.history}).")
         print(f"To join on this machine:  nbchat join {server.name or server.url}")
@@ -51,6 +54,14 @@ def _join(parsed: argparse.Namespace) -> int:
         return terminal.talk(client)
 
 
+def _keep(text: str) -> int | timedelta:
+    """``10000`` as a number of messages, ``12h`` and ``30d`` as a time."""
+    number = int(text.rstrip("hd"))
+    if text.endswith("h"):
+        return timedelta(hours=number)
+    return timedelta(days=number) if text.endswith("d") else number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nbchat", description="Chat between notebooks and terminals.")
     parser.add_argument("--version", action="version", version=f"nbchat {nbchat.__version__}")
@@ -63,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="default: 14900, or the next free one")
     serve.add_argument("--history", default="auto", metavar="FILE", help="a file, or none")
+    serve.add_argument(
+        "--keep",
+        type=_keep,
+        metavar="N",
+        help="keep so many messages in each room, or those of a time: 10000, 12h, 30d (default: all)",
+    )
     serve.add_argument("--invite", action="store_true", help="print a link that others can join with")
     serve.add_argument(
         "--plain",

@@ -13,7 +13,7 @@ import anywidget
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError
+from nbchat.core.errors import ChatError, NotConfirmed
 from nbchat.net.client import Client, connect
 from nbchat.ui import saved
 from nbchat.ui.feed import Feed
@@ -49,12 +49,15 @@ class ChatPanel(anywidget.AnyWidget):
         self._feed.start(self)
 
     def close(self) -> None:
-        """Leave the chat and take the panel out of the notebook. A second call does nothing."""
+        """Leave the chat and take the panel out of the notebook. A second call does nothing. Raises
+        NotConfirmed, after it has closed, if something that was said could not be confirmed in 2 s."""
         _forget(self)
         self.keep_copy(at_once=True)
-        self.client.close()
-        self._feed.stop()
-        super().close()
+        try:
+            self.client.close()
+        finally:
+            self._feed.stop()
+            super().close()
 
     def open(self) -> None:
         """Connect the page (ipywidgets calls this)."""
@@ -127,9 +130,17 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
     place; with ``save=False`` it keeps none.
     """
     key = (url if isinstance(url, str) else getattr(url, "port", None), name, room)
+    lost = ""
     if (old := _panels.pop(key, None)) is not None:
-        old.close()
+        try:
+            old.close()
+        except NotConfirmed as error:
+            lost = str(error)
     panel = ChatPanel(connect(url, name, room), save=save)
+    if lost:
+        with panel.client._state.changed:
+            panel.client._state.transcript.notice(lost)
+            panel.client._state.touch()
     _panels[key] = panel
     return panel
 

@@ -1,7 +1,14 @@
-"""The stores that keep the promise; another one is put under the suite by adding its name here."""
+"""The stores that keep the promise.
+
+To put another store under the suite: a subclass of Keeper that makes it (``make``) and says, if its memory
+survives closing, what a child process writes to make the same (``source``), and its name in KEEPERS. Then
+every test that asks for ``keeper`` runs with it, and those that ask for ``lasting`` if it survives.
+"""
 
 import asyncio
-import itertools
+import contextlib
+import subprocess
+import sys
 
 import pytest
 
@@ -9,15 +16,29 @@ from nbchat.store import open_store
 
 
 class Keeper:
-    """Makes one kind of store; ``make()`` again gives the same memory, if it survives closing."""
+    """Makes one kind of store; ``make()`` again gives the same memory, if it survives closing.
 
-    def __init__(self, kind, folder):
-        self.survives = kind == "file"
-        self._where = folder / "history" / "chat.db" if kind == "file" else None
-        self._clock = itertools.count(1_790_000_000)
+    ``now`` is its stores' clock in seconds; it goes on by one each time a store looks.
+    """
+
+    survives = True
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.now = 1_790_000_000
 
     def make(self):
-        return open_store(self._where, lambda: next(self._clock))
+        """A store, not yet opened."""
+        raise NotImplementedError
+
+    @property
+    def source(self):
+        """Python that makes the same store in a child process, where open_store and time are known."""
+        raise NotImplementedError
+
+    def clock(self):
+        self.now += 1
+        return self.now
 
     def run(self, test):
         """Run ``test(store)`` with an open store, and close it."""
@@ -26,7 +47,7 @@ class Keeper:
             store = self.make()
             await store.open()
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(60):
                     return await test(store)
             finally:
                 await store.close()
@@ -34,18 +55,69 @@ class Keeper:
         return asyncio.run(body())
 
 
-@pytest.fixture(params=["memory", "file"])
+class MemoryKeeper(Keeper):
+    survives = False
+
+    def make(self):
+        return open_store(None, self.clock)
+
+
+class FileKeeper(Keeper):
+    @property
+    def path(self):
+        return self.folder / "history" / "chat.db"
+
+    def make(self):
+        return open_store(self.path, self.clock)
+
+    @property
+    def source(self):
+        return f"open_store({str(self.path)!r}, time.time)"
+
+
+KEEPERS = {"memory": MemoryKeeper, "file": FileKeeper}
+LASTING = [name for name, kind in KEEPERS.items() if kind.survives]
+
+
+@pytest.fixture(params=KEEPERS)
 def keeper(request, tmp_path):
-    return Keeper(request.param, tmp_path)
+    return KEEPERS[request.param](tmp_path)
 
 
-@pytest.fixture
-def lasting(tmp_path):
+@pytest.fixture(params=LASTING)
+def lasting(request, tmp_path):
     """A keeper whose memory survives closing."""
-    return Keeper("file", tmp_path)
+    return KEEPERS[request.param](tmp_path)
 
 
 @pytest.fixture
 def memory(tmp_path):
     """A keeper whose memory is new each time."""
-    return Keeper("memory", tmp_path)
+    return MemoryKeeper(tmp_path)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where a test's SQLite file is."""
+    return tmp_path / "history" / "chat.db"
+
+
+@pytest.fixture
+def python():
+    """Starts a Python program with arguments; ends it with the test if it has not ended by then."""
+    started = []
+
+    def start(program, *arguments):
+        pipe, command = subprocess.PIPE, [sys.executable, "-c", program, *map(str, arguments)]
+        started.append(
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()

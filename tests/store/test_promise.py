@@ -1,6 +1,9 @@
 """What any memory promises (store/__init__.py), asked of each of them."""
 
 import asyncio
+import random
+import signal
+import sys
 from contextlib import aclosing
 
 import pytest
@@ -96,10 +99,13 @@ def test_an_id_belongs_to_its_session_and_room(keeper):
 
 def test_rooms_are_numbered_each_for_itself(keeper):
     async def test(store):
-        rooms = [f"room {number}" for number in range(200)]
+        rooms = [f"room {number}" for number in range(1000)]
+        reading = [asyncio.create_task(read(store, room, 0, 3)) for room in rooms]
         for number in (1, 2, 3):
             await asyncio.gather(*(store.append(room, "s1", str(number), b"{}") for room in rooms))
         assert await store.head(rooms) == dict.fromkeys(rooms, 3)
+        for events in await asyncio.gather(*reading):
+            assert seqs(events) == [1, 2, 3]
         for room in rooms[::40]:
             assert seqs(await store.history(room)) == [1, 2, 3]
 
@@ -255,6 +261,18 @@ def test_a_redacted_text_goes_and_its_place_stays(keeper):
     keeper.run(test)
 
 
+def test_redacting_what_is_not_there_does_nothing(keeper):
+    async def test(store):
+        await fill(store, 3)
+        await store.trim(number=2)
+        for room, seq in (("lobby", 1), ("lobby", 4), ("nowhere", 1)):
+            await store.redact(room, seq)
+        assert [event.body for event in await store.history("lobby")] == [body(2), body(3)]
+        assert seqs(await fill(store, 1, first=4)) == [4]
+
+    keeper.run(test)
+
+
 def test_what_is_remembered_can_be_read(keeper):
     async def test(store):
         assert "keys" not in store.meta
@@ -341,5 +359,54 @@ def test_one_store_can_be_closed_and_opened_again(lasting):
         await store.open()
         assert seqs(await fill(store, 2, first=4)) == [4, 5]
         assert seqs(await read(store, "lobby", 0, 5)) == [1, 2, 3, 4, 5]
+
+    lasting.run(test)
+
+
+# ── crashing ────────────────────────────────────────────────────────────────────────────────────
+
+APPENDS_FOR_EVER = """
+import asyncio, sys, time
+from nbchat.store import open_store
+async def main():
+    store = {source}
+    await store.open()
+    async def say(session):
+        for number in range({first}, 10**9):
+            room = f"room {{number % 3}}"
+            receipt = await store.append(room, session, str(number), b"{{}}")
+            print(number % 3, receipt.seq, session, number, flush=True)
+    await asyncio.gather(*(say(f"s{{n}}") for n in range(8)))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_killed_owner_leaves_every_acknowledged_message(lasting, python):
+    chance = random.Random(7)
+    acknowledged = []
+    for first in range(0, 4000, 1000):
+        owner = python(APPENDS_FOR_EVER.format(source=lasting.source, first=first))
+        lines = [owner.stdout.readline() for _ in range(chance.randrange(1, 300))]
+        owner.send_signal(signal.SIGKILL)
+        lines += owner.stdout  # what it had acknowledged and nobody had read yet
+        acknowledged += [tuple(line.split()) for line in lines if line.endswith("\n")]
+
+    async def kept(store):
+        found = []
+        for number in "012":
+            events = await store.history(f"room {number}", limit=2**30)
+            assert seqs(events) == list(range(1, len(events) + 1))
+            assert len({(event.session, event.id) for event in events}) == len(events)
+            found += [(number, str(event.seq), event.session, event.id) for event in events]
+        return found
+
+    async def test(store):
+        found = await kept(store)
+        assert set(acknowledged) <= set(found)
+        for number, seq, session, id in acknowledged:
+            receipt = await store.append(f"room {number}", session, id, b"{}")
+            assert (receipt.seq, receipt.duplicate) == (int(seq), True)
+        assert await kept(store) == found
 
     lasting.run(test)

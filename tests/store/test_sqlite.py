@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import signal
 import sqlite3
-import subprocess
 import sys
-from contextlib import aclosing, closing
+from contextlib import aclosing
 
 import pytest
 
@@ -15,29 +13,6 @@ from nbchat.store import sqlite
 from tests.store.test_promise import fill, read, seqs
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="rights and signals of POSIX")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "history" / "chat.db"
-
-
-@pytest.fixture
-def python(tmp_path):
-    """Starts a Python program with arguments; ends it with the test if it has not ended by then."""
-    started = []
-
-    def start(program, *arguments):
-        pipe, command = subprocess.PIPE, [sys.executable, "-c", program, *map(str, arguments)]
-        started.append(
-            subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True)
-        )
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 KEEPS_OPEN = """
@@ -49,19 +24,6 @@ async def main():
     print("open", flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await store.close()
-asyncio.run(main())
-"""
-APPENDS_FOR_EVER = """
-import asyncio, sys, time
-from nbchat.store import open_store
-async def main():
-    store = open_store(sys.argv[1], time.time)
-    await store.open()
-    async def say(session):
-        for number in range(10**9):
-            receipt = await store.append("lobby", session, str(number), b"{}")
-            print(receipt.seq, session, number, flush=True)
-    await asyncio.gather(*(say(f"s{n}") for n in range(8)))
 asyncio.run(main())
 """
 READS = """
@@ -99,9 +61,9 @@ asyncio.run(main())
 """
 
 
-def run(path, test):
+def run(path, test, **options):
     async def main():
-        store = sqlite.SQLiteStore(path, lambda: 1_790_000_000.0)
+        store = sqlite.SQLiteStore(path, lambda: 1_790_000_000.0, **options)
         await store.open()
         try:
             async with asyncio.timeout(30):
@@ -192,23 +154,6 @@ def test_the_same_process_cannot_open_it_twice_either(path):
             await sqlite.SQLiteStore(path, lambda: 0.0).open()
         assert caught.value.pid == os.getpid()
         await fill(store, 1)
-
-    run(path, test)
-
-
-@posix
-def test_a_killed_owner_leaves_every_acknowledged_message(path, python):
-    owner = python(APPENDS_FOR_EVER, path)
-    acknowledged = [owner.stdout.readline().split() for _ in range(500)]
-    owner.send_signal(signal.SIGKILL)
-    acknowledged += [line.split() for line in owner.stdout if line.endswith("\n")]
-
-    async def test(store):
-        events = await read(store, "lobby", 0, len(acknowledged))
-        assert seqs(events) == list(range(1, len(events) + 1))
-        kept = {(str(event.seq), event.session, event.id) for event in events}
-        assert {tuple(line) for line in acknowledged} <= kept
-        assert len({(event.session, event.id) for event in events}) == len(events)
 
     run(path, test)
 
@@ -357,19 +302,6 @@ def test_what_sqlite_says_comes_as_a_store_error(path):
     run(path, test)
 
 
-def test_a_newer_history_is_refused_and_left_as_it_is(path):
-    run(path, lambda store: fill(store, 1))
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {sqlite.SCHEMA + 1}")
-    data = path.read_bytes()
-    with pytest.raises(StoreDown, match="newer nbchat"):
-        run(path, nothing)
-    assert path.read_bytes() == data
-    with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {sqlite.SCHEMA}")
-    run(path, nothing)
-
-
 def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path):
     path = tmp_path / "thesis.txt"
     path.write_text("chapter one\n" * 1000)
@@ -378,16 +310,6 @@ def test_a_file_that_is_something_else_is_left_as_it_is(tmp_path):
             run(path, nothing)
         assert "history=" in str(caught.value)
     assert path.read_text() == "chapter one\n" * 1000
-
-
-def test_another_programs_database_is_left_as_it_is(tmp_path):
-    path = tmp_path / "other.db"
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE theirs (a)")
-    with pytest.raises(StoreDown, match="another program"):
-        run(path, nothing)
-    with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
 
 
 def test_a_place_where_nothing_can_be_kept_is_named(tmp_path):

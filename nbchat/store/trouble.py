@@ -1,0 +1,49 @@
+"""What SQLite and the system say when something fails, as errors of ours."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from nbchat.core.errors import StoreDown, StoreError, StoreFull
+from nbchat.store.damage import is_damage, suspect
+
+_NOTHING_WRITTEN = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY}
+"""SQLite gives these before it has written anything that counts, also when a commit gives them."""
+
+
+def named(error: Exception, path: Path | None, *, before_commit: bool = False) -> StoreError:
+    """The error to raise in place of ``error``. ``before_commit``: nothing can have been kept.
+
+    A file that turns out to be damaged is noted, so that the next opening looks at all of it.
+    """
+    if path is not None and is_damage(error):
+        suspect(path)
+        return StoreDown(
+            f"The file of the history, {path}, is damaged ({error}). Stop the server and serve again "
+            "(server.stop(), then nbchat.serve(…)): the file is moved aside, not deleted, and a new "
+            "history begins."
+        )
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return StoreFull("Another program has locked the file of the history; nothing of it was kept.")
+    if before_commit or code in _NOTHING_WRITTEN:
+        return StoreFull(f"The history could not be written ({error}); nothing of it was kept.")
+    return StoreDown(f"The history could not be read or written ({error}).")
+
+
+def unopened(error: Exception, path: Path | None) -> StoreDown:
+    """Why a history cannot be opened, and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    why = "another program has locked it" if code == sqlite3.SQLITE_BUSY else str(error)
+    return StoreDown(
+        f"The history in {path} cannot be opened: {why}. Give another file with history=…, or "
+        "history=None for a chat that keeps nothing."
+    )
+
+
+def unwritable(error: OSError) -> StoreDown:
+    return StoreDown(
+        f"The history cannot be kept there: {error.strerror or error} ({error.filename}). Give another "
+        "file with history=…, or history=None for a chat that keeps nothing."
+    )
