@@ -46,7 +46,7 @@ class Progress:
         self._last = time.monotonic()
         self.confirmed = 0
         self.gaps: list[tuple[float, float]] = []
-        """Times between which nothing was confirmed here, by time.monotonic() (one clock for all processes)."""
+        """Times between which nothing was confirmed here; time.monotonic() is the same in all processes."""
         self.is_finishing = False
         self.heads: dict[str, int] | None = None
 

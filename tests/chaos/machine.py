@@ -33,7 +33,9 @@ from tests.chaos.proxy import Proxy, by_chance, untouched
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 60.0
-"""Seconds in which something has to happen; then the run is broken, not slow."""
+"""Seconds in which a process has to start."""
+_END = 10.0
+"""Seconds in which a process has to end by itself."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Plan:
     """Characters of a text."""
     seed: int = 1
     fault: str | None = None
+    patience: float = 60.0
+    """Seconds in which all has to be confirmed and read at the end; then the run is broken, not slow."""
     seconds: float = 3600.0
     """When it is ended, done or not."""
 
@@ -104,6 +108,7 @@ class Child:
         self.lines: list[str] = []
         self.ready = float("inf")
         """When its first line came."""
+        self._is_at_end = False
         self._news = threading.Condition()
         self._errors = (folder / f"{module}-{time.monotonic_ns()}.err").open("wb")
         self.process = subprocess.Popen(
@@ -126,15 +131,18 @@ class Child:
                 self.lines.append(line)
                 self._news.notify_all()
         with self._news:
+            self._is_at_end = True
             self._news.notify_all()
 
-    def first_line(self) -> str:
+    def line(self, number: int, patience: float = _PATIENCE) -> str:
+        """The line of this number (from 0), waited for."""
         with self._news:
-            self._news.wait_for(lambda: self.lines or self.process.poll() is not None, _PATIENCE)
-        if not self.lines:
+            self._news.wait_for(lambda: len(self.lines) > number or self._is_at_end, patience)
+        if len(self.lines) <= number:
             self.kill()
-            raise RuntimeError(f"a process did not start: {Path(self._errors.name).read_text()[-2000:]}")
-        return self.lines[0].strip()
+            said = Path(self._errors.name).read_text()[-2000:]
+            raise RuntimeError(f"{self._errors.name} said no line {number}: {said}")
+        return self.lines[number].strip()
 
     def tell(self, command: str) -> None:
         assert self.process.stdin is not None
@@ -146,16 +154,23 @@ class Child:
         self.process.kill()
         self.close()
 
-    def close(self) -> None:
-        """End its input, and wait for its end."""
+    def close(self) -> bool:
+        """End its input, and wait for its end. False if it had to be killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         with contextlib.suppress(OSError):
             self.process.stdin.close()
-        self.process.wait(_PATIENCE)
+        has_ended = True
+        try:
+            self.process.wait(_END)
+        except subprocess.TimeoutExpired:
+            has_ended = False
+            self.process.kill()
+            self.process.wait(_PATIENCE)
         self._reader.join(_PATIENCE)
         self.process.stdout.close()
         self._errors.close()
+        return has_ended
 
 
 class Crowd:
@@ -229,7 +244,7 @@ class Machine:
     def run(self) -> Outcome:
         begun = time.monotonic()
         self._server = self._start_server()
-        link = self._server.first_line()
+        link = self._server.line(0)
         self._port = parse(link).port
         self._crowds: list[Crowd] = []
         try:
@@ -239,7 +254,9 @@ class Machine:
                 self._break_things(begun + self.plan.seconds)
                 self._settle()
                 self._outcome.cuts = self._proxy.cuts
-                self._server.close()
+                for child in (*(crowd.child for crowd in self._crowds), self._server):
+                    if not child.close():
+                        self._outcome.violations.append("stuck: a process did not end by itself")
         finally:
             for child in (self._server, *(crowd.child for crowd in self._crowds)):
                 if child.process.poll() is None:
@@ -299,7 +316,7 @@ class Machine:
     def _settle(self) -> None:
         """Let everybody have everything, over connections that hold."""
         self._proxy.fates = untouched
-        self._server.first_line()
+        self._server.line(0)
         for crowd in self._crowds:
             if crowd.stopped_until is not None:
                 crowd.go_on()
@@ -309,11 +326,9 @@ class Machine:
         for crowd in self._crowds:
             crowd.child.tell(f"leave {json.dumps(heads)}")
         self._wait("left")
-        for crowd in self._crowds:
-            crowd.child.close()
 
     def _wait(self, word: str) -> None:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + self.plan.patience
         while True:
             for crowd in self._crowds:
                 crowd.look()
@@ -321,7 +336,7 @@ class Machine:
                 return
             if time.monotonic() > deadline:
                 self._outcome.violations.append(
-                    f"stuck: not all had {word} within {_PATIENCE:.0f} s: "
+                    f"stuck: not all had {word} within {self.plan.patience:.0f} s: "
                     + ", ".join(f"{crowd.tag} {crowd.status}" for crowd in self._crowds)
                 )
                 return

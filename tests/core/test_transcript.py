@@ -79,7 +79,7 @@ def test_another_log_starts_anew():
     transcript = Transcript()
     assert not transcript.welcome(welcome("ada"))
     transcript.apply(said(9))
-    assert not transcript.welcome(welcome("ada"))
+    assert not transcript.welcome(welcome("ada", head=9))
     assert transcript.seq == 9
     assert transcript.welcome(welcome("ada", log_id="other"))
     assert (transcript.seq, list(transcript.messages)) == (None, [])

@@ -1,13 +1,11 @@
-"""What the tests of servers and clients share: patience, a bare native client, a proxy that cuts."""
+"""What the tests of servers and clients share: patience, a bare native client."""
 
 from __future__ import annotations
 
 import json
 import secrets
-import select
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -78,65 +76,3 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._file.close()
         self.socket.close()
-
-
-class CuttingProxy:
-    """Passes bytes on to a server and cuts a connection after so many of them, in one direction."""
-
-    def __init__(self, server: nbchat.Server) -> None:
-        self._server = (server.host, server.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.cuts: list[tuple[str, int, bool]] = []
-        """What is to be done to the next connections: direction ("up" or "down"), bytes, by RST or not."""
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def link(self, whole: str) -> str:
-        """A server's link, by way of this proxy."""
-        head, _, key = whole.partition("#")
-        return f"nbchat://127.0.0.1:{self.port}#{key}" if head else whole
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(PATIENCE)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            cut = self.cuts.pop(0) if self.cuts else ("none", 0, False)
-            thread = threading.Thread(target=self._pass, args=(client, *cut), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _pass(self, client: socket.socket, direction: str, most: int, by_reset: bool) -> None:
-        try:
-            server = socket.create_connection(self._server, PATIENCE)
-        except OSError:
-            client.close()
-            return
-        left = most
-        ends = {client: (server, "up"), server: (client, "down")}
-        try:
-            while True:
-                for end in select.select(list(ends), [], [])[0]:
-                    other, way = ends[end]
-                    data = end.recv(65536)
-                    if way == direction:
-                        data = data[:left]
-                        left -= len(data)
-                    other.sendall(data)
-                    if not data or (way == direction and not left):
-                        return
-        except OSError:
-            pass
-        finally:
-            for end in ends:
-                if by_reset:
-                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                end.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -30,8 +33,12 @@ from nbchat.core.errors import (
     Unreachable,
     UsageError,
 )
-from nbchat.net.receiver import Answer
-from tests.net.helpers import PATIENCE, CuttingProxy, Raw, saw, until
+from nbchat.core.transcript import Member
+from nbchat.net.address import Target
+from nbchat.net.receiver import Answer, Receiver
+from nbchat.net.state import State
+from tests.chaos.proxy import End, Fate, Proxy, Way, untouched
+from tests.net.helpers import PATIENCE, Raw, saw, until
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -459,14 +466,12 @@ def test_said_while_nobody_served_arrives_once_in_order() -> None:
     assert ada.transcript() == bob.transcript()
 
 
-@pytest.mark.parametrize("by_reset", [False, True], ids=["FIN", "RST"])
-@pytest.mark.parametrize("direction", ["up", "down"])
-def test_cut_connections_leave_no_gap_and_no_double(
-    server: nbchat.Server, direction: str, by_reset: bool
-) -> None:
-    proxy = CuttingProxy(server)
-    proxy.cuts += [(direction, size, by_reset) for size in (1500, 500, 900, 420, 2500)]
+@pytest.mark.parametrize("end", ["fin", "rst"])
+@pytest.mark.parametrize("way", ["up", "down"])
+def test_cut_connections_leave_no_gap_and_no_double(server: nbchat.Server, way: Way, end: End) -> None:
+    fates = iter([Fate(way, size, end) for size in (1500, 500, 900, 420, 2500)])
     with (
+        Proxy(server.port, lambda: next(fates, untouched())) as proxy,
         nbchat.connect(proxy.link(server.invite()), name="ada") as ada,
         nbchat.connect(server, name="bob") as bob,
     ):
@@ -481,9 +486,97 @@ def test_cut_connections_leave_no_gap_and_no_double(
             assert [message.seq for message in client.messages] == list(range(1, 81))
         assert ada.transcript() == bob.transcript()
         assert [m.text for m in bob.messages if m.by == "ada"] == [f"a{number}" for number in range(40)]
-        assert len(proxy.cuts) < 4
+        assert proxy.cuts >= 2
         assert [row.kind for row in bob._state.transcript.rows].count("left") == 0
-    proxy.close()
+
+
+def test_a_connection_that_breaks_before_its_welcome_is_made_again(server: nbchat.Server) -> None:
+    """The server may have taken the member in by then, so it comes back as the one it is."""
+    for way, sizes in (("up", [0, 150]), ("up", [250, 300]), ("down", [0, 200]), ("down", [300, 400])):
+        fates = iter([Fate(way, size, "rst") for size in sizes])  # type: ignore[arg-type]
+        with (
+            Proxy(server.port, lambda: next(fates, untouched())) as proxy,  # noqa: B023
+            nbchat.connect(proxy.link(server.invite()), name="ada") as ada,
+        ):
+            assert ada.send("in").wait(PATIENCE).seq
+            assert (ada.name, ada.members) == ("ada", ["ada"])
+    with (
+        Proxy(server.port, lambda: Fate("up", 50, "fin")) as proxy,
+        pytest.raises(Unreachable, match="hung up"),
+    ):
+        nbchat.connect(proxy.link(server.invite()), name="ada")
+
+
+@pytest.mark.parametrize("size", [1, 30, 100, 300])
+def test_a_class_that_lost_its_server_is_no_stampede(size: int) -> None:
+    """The attempts of all, each at its chance's time, as long as nobody answers."""
+    rng = random.Random(size)
+    state = State("ada", "lobby")
+    state.transcript.members = {str(n): Member(str(n)) for n in range(size)}
+    receiver = Receiver(Target("nbchat://127.0.0.1:1#k=a.b"), state, "ada", exact=False, chance=rng)
+    attempts: list[float] = []
+    for _ in range(size):
+        at = 0.0
+        for attempt in range(12):
+            delay = receiver._delay(attempt)
+            assert 0.05 <= delay <= 3
+            at += delay
+            attempts.append(at)
+    attempts.sort()
+    most = max(bisect_left(attempts, at + 0.1) - place for place, at in enumerate(attempts))
+    assert most <= 50
+
+
+def test_a_log_that_has_less_than_was_seen_is_another_one(server: nbchat.Server) -> None:
+    """As after a history was put back from an old copy."""
+    ada = nbchat.connect(server, name="ada")
+    for text in ("one", "two", "three"):
+        ada.send(text).wait()
+    log_id = ada._state.transcript.log_id
+    server.stop()
+    with nbchat.serve(port=server.port, history=None) as second:
+        second._ask(lambda shell: setattr(shell.hub, "_log_id", log_id))
+        assert ada.send("again").wait(PATIENCE).seq == 1
+        until(ada, lambda: ada.transcript() == ["ada: again"])
+        assert "reset" in [row.kind for row in ada._state.transcript.rows]
+        ada.close()
+
+
+def test_a_listener_far_behind_waits_for_what_it_missed(
+    server: nbchat.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the transcript has let go of comes from the history; nothing is left out while that is away."""
+    with nbchat.connect(server, name="ada") as ada, nbchat.connect(server, name="bob") as bob:
+        bob._state.transcript.messages = deque(maxlen=5)
+        heard: list[str] = []
+        first, rest = threading.Event(), threading.Event()
+
+        @bob.on_message
+        def slow(message: nbchat.core.transcript.Message) -> None:
+            heard.append(message.text)
+            first.set()
+            rest.wait(PATIENCE)
+
+        ada.send("0").wait()
+        assert first.wait(PATIENCE)
+        history, failures = nbchat.Client.history, [Unreachable("no"), Refused("storage_down", "no")]
+
+        def failing(*arguments: object, **more: object) -> object:
+            if failures:
+                raise failures.pop()
+            return history(*arguments, **more)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(nbchat.Client, "history", failing)
+        for number in range(1, 21):
+            ada.send(str(number)).wait()
+        until(bob, lambda: bob._state.transcript.seq == 21)
+        assert list(bob.listen(timeout=0)) == []  # the first failure
+        rest.set()
+        ada.send("last").wait()
+        bob.wait_for(lambda message: message.text == "last", PATIENCE)
+        until(bob, lambda: len(heard) == 22)
+        assert heard == [*map(str, range(21)), "last"]
+        assert failures == []
 
 
 def test_another_log_is_a_new_beginning(server: nbchat.Server) -> None:
@@ -539,10 +632,30 @@ def test_closing_without_a_server_keeps_what_was_not_confirmed(server: nbchat.Se
     ada = nbchat.connect(server, name="ada")
     server.stop()
     message = ada.send("never")
+    with pytest.raises(NotConfirmed, match="before the server confirmed 'never'") as caught:
+        ada.close()
+    assert caught.value.messages == [message]
     ada.close()
     assert [each.text for each in ada.pending] == ["never"]
     with pytest.raises(Closed, match="before this message was confirmed"):
         message.wait(0)
+
+
+def test_leaving_a_with_block_says_what_was_not_confirmed() -> None:
+    def leave(error: Exception | None) -> None:
+        with nbchat.serve(port=0, history=None) as server, nbchat.connect(server, name="ada") as ada:
+            server.stop()
+            for number in range(7):
+                ada.send(f"text {number}")
+            if error is not None:
+                raise error
+
+    words = "confirmed 'text 0', 'text 1', 'text 2', 'text 3', 'text 4' and 2 more"
+    with pytest.raises(NotConfirmed, match=words):
+        leave(None)
+    with pytest.raises(ZeroDivisionError) as caught:  # what went wrong first is not hidden
+        leave(ZeroDivisionError())
+    assert words in caught.value.__notes__[0]
 
 
 def test_a_session_taken_over_is_over(server: nbchat.Server) -> None:

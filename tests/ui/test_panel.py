@@ -15,6 +15,7 @@ from nbchat.core.frames import Said, Welcomed
 from nbchat.core.limits import KEPT
 from nbchat.core.transcript import Message
 from nbchat.ui import feed, saved
+from nbchat.ui import panel as panels
 from nbchat.ui.panel import ChatPanel
 
 PATIENCE = 20
@@ -285,9 +286,26 @@ def test_pending_messages_are_told_until_they_are_in_the_chat(server: nbchat.Ser
     assert page.state["retry_in"] >= 0
     ask(panel, {"type": "say", "mark": "0" * 16, "text": "while nobody listens"})
     page.until(lambda: page.facts["pending"] == [["0" * 16, "while nobody listens"]])
-    panel.client.close()
+    with pytest.raises(nbchat.errors.NotConfirmed, match="while nobody listens"):
+        panel.client.close()
     page.until(lambda: page.state.get("status") == "closed")
     panel.close()
+
+
+def test_what_a_replaced_panel_could_not_send_is_named_in_the_new_one(page: Page) -> None:
+    with nbchat.serve("class", history=None) as server:
+        nbchat.join("class", name="ada")
+        page.until(lambda: server.members == ["ada"])
+        server.stop()
+        old = next(iter(panels._panels.values()))
+        old.client.send("said in vain")
+        with nbchat.serve(port=0, history=None) as other:
+            # The old one's server stays away: another answers when the cell runs again.
+            panels._panels[(other.port, "ada", "lobby")] = panels._panels.pop(("class", "ada", "lobby"))
+            panel = nbchat.join(other, name="ada")
+            (notice,) = [row.text for row in panel.client._state.transcript.rows if row.kind == "notice"]
+            assert "'said in vain'" in notice
+            panel.close()
 
 
 def test_typing_and_away_are_told(server: nbchat.Server, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
