@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8888
+CHAOS ?=  # for example: make chaos CHAOS='--kills 20 --messages 100000'
 
-.PHONY: help demo test check lint hosts bench pictures notebooks format clean
+.PHONY: help demo test check lint hosts chaos bench pictures notebooks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -29,6 +30,11 @@ hosts:  ## the panel in Voila and marimo, and with ipykernel 6 (environments of 
 	@$(MAKE) --no-print-directory VENV=.venv-kernel6 .venv-kernel6/kernel6.ok
 	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/hosts.ok
 	@NBCHAT_KERNEL6=$(CURDIR)/.venv-kernel6/bin/python .venv-hosts/bin/python -m pytest tests/hosts
+
+chaos: $(VENV)/test.ok  ## try to break the delivery contract for some minutes: kills, cuts, stops, every byte
+	$(BIN)/python -m tests.chaos $(CHAOS)
+	$(BIN)/python -m tests.chaos.cuts
+	$(BIN)/python -m tests.chaos.measures
 
 bench: $(VENV)/test.ok  ## measure the panel and write docs/performance.md
 	$(BIN)/python benchmarks/panel.py --write

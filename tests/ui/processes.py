@@ -58,9 +58,14 @@ class Kernel:
         self._manager.signal_kernel(signal.SIGKILL)
         self._manager.provisioner.process.wait(PATIENCE)
 
-    def restart(self) -> None:
+    def begin(self, code: str) -> None:
+        """Run a cell and do not wait for its end."""
+        self._client.execute(code)
+
+    def restart(self, *, now: bool = True) -> None:
+        """``now`` False: in order, as a notebook's button does it."""
         self._client.stop_channels()
-        self._manager.restart_kernel(now=True)
+        self._manager.restart_kernel(now=now)
         self._client = self._manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=PATIENCE)
