@@ -272,15 +272,18 @@ class Shell:
 
     async def trim(self) -> None:
         """Take away what is older than the host wants to keep, and tell the rooms that are open."""
-        if isinstance(self._keep, timedelta):
-            oldest = self._clock() - self._keep.total_seconds()
-            trimmed = await self._store.trim(before=int(oldest * 1000))
-        else:
-            trimmed = await self._store.trim(number=self._keep)
-        for room, head in trimmed.items():
-            if room in self._rooms:
-                line = wire.encode(Trimmed(head=head))
-                self._rooms[room].do(lambda fanout, line=line: fanout.publish(line))  # type: ignore[misc]
+        before = await self._store.trimmed(list(self._rooms))
+        try:
+            if isinstance(self._keep, timedelta):
+                oldest = self._clock() - self._keep.total_seconds()
+                await self._store.trim(before=int(oldest * 1000))
+            else:
+                await self._store.trim(number=self._keep)
+        finally:  # a trimming that failed on its way has taken something, too
+            for room, head in (await self._store.trimmed(list(before))).items():
+                if head > before[room] and room in self._rooms:
+                    line = wire.encode(Trimmed(head=head))
+                    self._rooms[room].do(lambda fanout, line=line: fanout.publish(line))  # type: ignore[misc]
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)

@@ -151,7 +151,7 @@ def main() -> int:
             found = stopped_reader(new(f"stopped{stops}"), chosen.messages, chosen.seconds, stops=stops)
             print(
                 f"{chosen.messages:,} messages in {found['took']:.0f} s, {'one' if stops else 'none'} of "
-                f"five readers stopped: the others' p99 {found['p99']:.1f} ms; the server's memory grew by at "
+                f"five readers stopped: the others' p99 {found['p99']:.1f} ms; the server grew by at "
                 f"most {found['grew'] / 2**20:.2f} MiB; the fifth reader has {found['whole']:,}",
                 flush=True,
             )

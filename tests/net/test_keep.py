@@ -9,6 +9,8 @@ import pytest
 
 import nbchat
 from nbchat.core.errors import UsageError
+from nbchat.core.frames import Trimmed
+from nbchat.net.state import Outgoing
 from nbchat.ui.cli import _parser
 from tests.chaos.proxy import Proxy
 from tests.net.helpers import PATIENCE, Raw, until
@@ -121,6 +123,18 @@ def test_a_client_that_missed_what_is_gone_goes_on_and_says_so() -> None:
         assert bob.send("five").wait().seq == 5
         (notice,) = [row.text for row in bob._state.transcript.rows if row.kind == "notice"]
         assert notice == "The 2 messages after 1 are no longer kept by this chat."
+
+
+def test_a_receipt_that_was_trimmed_away_is_asked_for_again() -> None:
+    """When so much is said at once that a message is trimmed before it was given out."""
+    with nbchat.serve(port=0) as server, nbchat.connect(server, name="ada") as ada:
+        said = ada.send("one").wait()
+        waiting = Outgoing(said.id, said.text)
+        waiting.is_sent = True
+        with ada._state.changed:
+            ada._state.pending[said.id] = waiting
+        ada._receiver._call(ada._receiver.received, [Trimmed(head=5)])
+        assert waiting.wait(PATIENCE).seq == 1
 
 
 @pytest.mark.parametrize("keep", [0, -1, True, 2.5, "30d", timedelta(0), timedelta(days=-1)])

@@ -189,9 +189,12 @@ ada.send("before").wait()
 with multiprocessing.get_context("fork").Pool(2) as pool:
     assert pool.map(work, range(10)) == list(range(0, 20, 2))
 if not (child := os.fork()):
+    if os.path.isdir("/proc/self/fd"):
+        held = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        assert not [name for name in held if "class.sqlite" in name], held
     gc.collect()
     sys.exit(0)  # with all that an interpreter does at its end
-os.waitpid(child, 0)
+assert os.waitpid(child, 0)[1] == 0
 assert ada.send("after").wait().seq == 2
 serve = "import nbchat; nbchat.serve('class', port=0)"
 other = subprocess.run([sys.executable, "-c", serve], capture_output=True, text=True)

@@ -80,7 +80,10 @@ def test_a_kernel_that_does_not_come_back_has_left_once(how: str) -> None:
 def test_a_program_that_ends_says_goodbye() -> None:
     """Only kernels come back; a script's end is an end."""
 
-    with nbchat.serve(port=0, history=None) as server, nbchat.connect(server, name="bob") as bob:
+    with (
+        nbchat.serve(port=0, history=None, limits=nbchat.Limits(grace=600)) as server,
+        nbchat.connect(server, name="bob") as bob,
+    ):
         code = f"import nbchat; nbchat.connect({server.invite()!r}, name='ada').send('hi').wait()"
         subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)
         until(bob, lambda: [row.kind for row in bob._state.transcript.rows] == ["joined", "said", "left"])
