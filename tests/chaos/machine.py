@@ -83,6 +83,7 @@ class Outcome:
     to_first: list[float] = field(default_factory=list)
     """Seconds from each start of the server's process to the first confirmation."""
     longest_silence: float = 0.0
+    """Seconds in which no crowd had a confirmation."""
 
     def __str__(self) -> str:
         lines = [
@@ -370,18 +371,31 @@ class Machine:
 
         outcome.violations += check(logs, views(), senders)
         outcome.messages = sum(len(log) for log in logs.values())
-        gaps = [gap for crowd in self._crowds for gap in crowd.gaps]
         for server in self._restarts:
             if server.ready < float("inf"):  # not killed before it was ready
                 first = min(_first_after(crowd.gaps, server.ready) for crowd in self._crowds)
                 outcome.to_first.append((first if first < float("inf") else server.ready) - server.started)
-        outcome.longest_silence = max((end - begin for begin, end in gaps), default=0.0)
+        outcome.longest_silence = _longest_silence([crowd.gaps for crowd in self._crowds])
 
 
 def _first_after(gaps: list[tuple[float, float]], moment: float) -> float:
     """When something was confirmed first after a moment, in one crowd. What still comes from the server
     that was killed, out of the systems' memory, came before that moment."""
     return next((end for begin, end in gaps if begin <= moment < end), float("inf"))
+
+
+def _longest_silence(gaps: list[list[tuple[float, float]]]) -> float:
+    """The longest time that lies in a gap of each crowd."""
+    turns = sorted((at, step) for each in gaps for gap in each for at, step in zip(gap, (1, -1), strict=True))
+    longest = begun = 0.0
+    silent = 0
+    for at, step in turns:
+        if silent == len(gaps) and step < 0:
+            longest = max(longest, at - begun)
+        silent += step
+        if silent == len(gaps):
+            begun = at
+    return longest
 
 
 def read_record(path: Path, was_killed: bool) -> tuple[Sender, View]:
