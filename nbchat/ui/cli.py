@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -33,9 +34,13 @@ def _serve(parsed: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     history = None if parsed.history == "none" else parsed.history
-    with nbchat.serve(
-        parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain, keep=parsed.keep
-    ) as server:
+    with warnings.catch_warnings(record=True) as caught:
+        server = nbchat.serve(
+            parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain, keep=parsed.keep
+        )
+    for warning in caught:
+        print(f"nbchat: {warning.message}", file=sys.stderr)
+    with server:
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
         print(f"Serving {title} on {server.url} (history: {server.history}).")
         print(f"To join on this machine:  nbchat join {server.name or server.url}")

@@ -88,6 +88,9 @@ class _Screen:
                     self._client.send(text)
                 except ChatError as error:
                     print(f"* {visible(str(error))}")
+                else:
+                    if self._client.status != "connected":
+                        print(f"* is sent when the chat is back: {visible(text)}")
 
     async def _follow(self) -> None:
         """Print what comes, until the client is closed."""

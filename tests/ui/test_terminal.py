@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,19 @@ def test_strangers_control_characters_are_made_visible(server: nbchat.Server) ->
         assert b"\x1b]0;" not in bob._raw
 
 
+def test_what_is_typed_without_a_server_is_shown_as_waiting() -> None:
+    server = nbchat.serve("class", port=0, history=None)
+    with terminal(*nbchat_command("join", "class", "--name", "bob")) as bob:
+        bob.expect("bob>")
+        server.stop()
+        bob.expect("* reconnecting: ")
+        bob.type("into the void\r")
+        bob.expect("* is sent when the chat is back: into the void")
+        bob.type("quit\r")
+        assert "nbchat: The client was closed before the server confirmed 'into the void'." in bob.rest()
+        assert bob.process.wait(PATIENCE) == 1
+
+
 def pipe(*arguments: str, lines: str) -> subprocess.CompletedProcess[str]:
     command = nbchat_command("join", *arguments)
     return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=PATIENCE)
@@ -82,6 +96,17 @@ def test_errors_are_one_line(server: nbchat.Server) -> None:
     assert nowhere.returncode == 1
     assert nowhere.stderr.startswith("nbchat: No chat named 'nowhere' runs on this machine.")
     assert nowhere.stderr.count("\n") == 1
+
+
+def test_a_damaged_history_is_a_line_too(data_folder: Path) -> None:
+    data_folder.mkdir(parents=True)
+    (data_folder / "class.sqlite").write_bytes(b"noise" * 1000)
+    with terminal(*nbchat_command("serve", "class", "--port", "0")) as serving:
+        serving.expect("nbchat: The history in ")
+        serving.expect("was damaged (file is not a database). Nothing of it was deleted")
+        assert "Warning" not in serving.expect("Ctrl-C stops it.")
+        serving.type("\x03")
+        serving.rest()
 
 
 def test_serve_from_the_command_line() -> None:
