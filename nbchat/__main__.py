@@ -1,7 +1,16 @@
-"""python -m nbchat is the nbchat command."""
+"""python -m nbchat: the nbchat command or, with ``--child``, the process behind ``serve(process=True)``."""
 
 import sys
 
-from nbchat.ui.cli import main
 
-sys.exit(main())
+def _main() -> int:
+    if sys.argv[1:] == ["--child"]:
+        from nbchat.net import child
+
+        return child.main()
+    from nbchat.ui import cli
+
+    return cli.main()
+
+
+sys.exit(_main())

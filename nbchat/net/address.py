@@ -106,7 +106,7 @@ class Running(Struct, frozen=True):
 
 
 here: dict[int, Running] = {}
-"""The servers of this very process, by port."""
+"""The servers of this very process, and of the children it started for them, by port."""
 
 
 def announce(server: Running) -> Path:
@@ -119,7 +119,7 @@ def announce(server: Running) -> Path:
 
 def withdraw(server: Running) -> None:
     """Take back what :func:`announce` did."""
-    if here.get(server.port) is server:
+    if here.get(server.port) == server:
         del here[server.port]
     with contextlib.suppress(OSError):
         (_folder() / f"nbchat-{server.pid}-{server.port}.json").unlink()
@@ -130,7 +130,7 @@ def running() -> list[Running]:
     processes that died are removed."""
     found = list(here.values())
     for path, server in _files("nbchat-[0-9]*.json", Running):
-        if server.pid == os.getpid():
+        if server.pid == os.getpid() or here.get(server.port) == server:
             continue
         if _lives(server, path):
             found.append(server)
@@ -175,7 +175,7 @@ class Target:
         if self._name is not None:
             servers = [each for each in servers if each.name and _same(each.name, self._name)]
         elif here:
-            servers = [each for each in servers if each.port in here and each.pid == os.getpid()]
+            servers = [each for each in servers if here.get(each.port) == each]
         if not servers:
             raise NoServerFound(self._nobody())
         if len(servers) > 1:

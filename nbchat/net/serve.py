@@ -14,16 +14,17 @@ import threading
 import time
 import warnings
 from datetime import timedelta
-from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 from nbchat.core import names
 from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.net import address
-from nbchat.net.server import Options, Server
+from nbchat.net.options import Options, check
+from nbchat.net.process import CAN_PASS, ServerProcess
+from nbchat.net.server import Server
+from nbchat.net.thread import ServerThread
 from nbchat.store import RoomStore, open_store
 
 _servers: list[Server] = []
@@ -36,11 +37,12 @@ def serve(
     port: int | None = None,
     *,
     history: str | os.PathLike[str] | Literal["auto"] | None = "auto",
+    process: bool = False,
     plain: bool | None = None,
     keep: int | timedelta | None = None,
     limits: Limits | None = None,
 ) -> Server:
-    """Start a chat server on a background thread, and return when it listens.
+    """Start a chat server beside what this process does, and return when it listens.
 
     ``name``: the chat's name. A chat with a name is known by it and keeps its history; one without lives
     in memory. Running the same call again in a process returns the server that runs already; with other
@@ -51,6 +53,10 @@ def serve(
 
     ``history``: "auto" (a file named after the chat, in the user's data folder), a file's path, or None
     to keep nothing after the server stops.
+
+    ``process``: False runs it on a background thread; True in a process of its own, which no cell disturbs,
+    however busy. That process ends with this one. All else is the same, but for a chat in memory: when it
+    restarts with other options, and one of the two is in a process of its own, its log begins anew.
 
     ``plain``: whether plain-text clients (the first generation's, ``nc``) may join; None allows them
     outside a JupyterHub.
@@ -64,88 +70,51 @@ def serve(
     Raises AddressInUse, AlreadyServing (another process keeps that chat's history), BadName, StoreDown
     (the history cannot be opened) and UsageError. May be called from any thread.
     """
-    options = _check(name, host, port, history, plain, keep, limits)
+    options = check(name, host, port, history, process, plain, keep, limits)
     with _serving:
         old = _find(options)
-        store: RoomStore | None = None
-        known: list[Key] = []
-        if old is not None:
-            if old._options == options and old.is_running:
-                return old
-            if old.is_running:
-                # The same chat with other options keeps its keys, and its log where it is the same one.
-                known = old._ask(lambda shell: list(shell._keys.values()))
-                if old._options.file == options.file:
-                    old._keeps_store = True
-                    store = old._store
-            preferred = old.port
-            old.stop()
-        else:
-            preferred = address.DEFAULT_PORT
-        sock = _listen(options, preferred)
-        is_new = store is None
-        is_own_place = history == "auto"
-        store = store or open_store(options.file, time.time, is_own_place=is_own_place)
-        try:
-            server = Server(options, sock, store, known)._start()
-        except BaseException:
-            sock.close()
-            raise
+        if old is not None and old._options == options and old.is_running:
+            return old
+        server = _start(options, old, is_own_place=history == "auto")
         _servers[:] = [*(each for each in _servers if each.is_running), server]
-    if is_new and store.damage:
-        warnings.warn(store.damage, RuntimeWarning, stacklevel=2)
+    is_told = old is not None and server._store is not None and server._store is old._store
+    if server._runner.damage and not is_told:
+        warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=2)
     return server
 
 
-def _check(
-    name: str | None,
-    host: str,
-    port: int | None,
-    history: str | os.PathLike[str] | None,
-    plain: bool | None,
-    keep: int | timedelta | None,
-    limits: Limits | None,
-) -> Options:
-    if name is not None:
-        if not isinstance(name, str):
-            raise UsageError(f"serve({name!r}): a chat's name is text, such as nbchat.serve('cs101').")
-        name = names.check(name, "chat's name")
-    if not isinstance(host, str):
-        raise UsageError(f"serve(host={host!r}): a host is text, such as '127.0.0.1'.")
-    if host == "localhost":
-        host = "127.0.0.1"
-    if not address._is_loopback(host) or host == "::1":
-        raise UsageError(
-            f"serve(host={host!r}): this version serves this machine only (host='127.0.0.1'). "
-            "A chat for other machines needs encryption, which is still to come."
-        )
-    if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
-        raise UsageError(f"serve(port={port!r}): a port is a number from 1 to 65535, or 0 for any free one.")
-    if history == "auto":
-        history = _data_file(name) if name else None
-    if plain is None:
-        plain = "JUPYTERHUB_USER" not in os.environ
-    if not isinstance(history, str | os.PathLike | None):
-        raise UsageError(f"serve(history={history!r}): history is 'auto', a file's path, or None.")
-    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
-    is_age = isinstance(keep, timedelta) and keep > timedelta()
-    if not (keep is None or is_number or is_age):
-        raise UsageError(
-            f"serve(keep={keep!r}): keep is a number of messages (keep=10_000), an age "
-            "(keep=datetime.timedelta(days=30)), or None for everything."
-        )
-    if not isinstance(limits, Limits | None):
-        raise UsageError(
-            f"serve(limits={limits!r}): limits are given as nbchat.Limits(text=4096), for example."
-        )
-    place = str(Path(os.fspath(history)).expanduser().absolute()) if history is not None else ""
-    return Options(name, host, port, place, bool(plain), keep, limits or Limits())
+def _start(options: Options, old: Server | None, *, is_own_place: bool) -> Server:
+    """Start a server, in the old one's place if there is one.
 
-
-def _data_file(name: str) -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("nbchat", appauthor=False) / f"{quote(names.skeleton(name), safe=' ')}.sqlite"
+    The same chat with other options keeps its port and its keys. It keeps its log where that is in the same
+    file, or was in this process's memory and stays there.
+    """
+    preferred = old.port if old is not None else address.DEFAULT_PORT
+    store: RoomStore | None = None
+    known: list[Key] = []
+    listens_here = CAN_PASS or not options.process
+    # If a port that was asked for is taken, the old server goes on.
+    sock = listen(options, preferred) if listens_here and options.port not in (None, preferred) else None
+    if old is not None:
+        known = old._runner.keys()
+        if old._options.file == options.file and not options.process:
+            store = old._runner.hand_over()
+        old.stop()
+    if sock is None and listens_here:
+        sock = listen(options, preferred)
+    runner: ServerThread | ServerProcess
+    try:
+        if sock is None or options.process:
+            runner = ServerProcess(options, sock, known, preferred=preferred, is_own_place=is_own_place)
+        else:
+            store = store or open_store(options.file, time.time, is_own_place=is_own_place)
+            runner = ServerThread(options, sock, store, known)
+        runner.start()
+    except BaseException:
+        if sock is not None:
+            sock.close()
+        raise
+    return Server(options, runner)
 
 
 def _find(options: Options) -> Server | None:
@@ -160,7 +129,9 @@ def _find(options: Options) -> Server | None:
     return None
 
 
-def _listen(options: Options, preferred: int) -> socket.socket:
+def listen(options: Options, preferred: int) -> socket.socket:
+    """A socket that listens where the options say; without a port there, on the preferred one or the next
+    that is free. Raises AddressInUse or UsageError, which say what to type."""
     if options.port is not None:
         candidates = [options.port]
     else:
@@ -205,7 +176,7 @@ def _stop_all() -> None:
     """At the interpreter's end: all at once, so that many take no longer than one."""
     servers = list(_servers)
     for server in servers:
-        server._begin_stop()
+        server._runner.begin_stop()
     for server in servers:
         server.stop()
 

@@ -1,62 +1,26 @@
-"""The server: its thread, its start and its end.
+"""The server as people hold it in their hands: what it tells, its invitations, its card.
 
-``serve()`` may be called from any thread. The server runs on one daemon thread with an event loop of
-its own; what other threads ask of it goes there with ``call_soon_threadsafe``.
+Where it runs is the part that differs: on a thread of this process (thread.py), or in a process of its own
+(process.py). Everything else is the same, and is here.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import html
-import logging
 import os
-import socket
 import threading
-import time
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
-
-import msgspec
 
 from nbchat.core import names
 from nbchat.core.errors import UsageError
-from nbchat.core.keys import Key
-from nbchat.core.limits import Limits
 from nbchat.core.transcript import Member
 from nbchat.net import address
-from nbchat.net.loops import new_loop
-from nbchat.net.session import Connection
-from nbchat.net.shell import Shell, new_key
+from nbchat.net.options import Options
+from nbchat.net.process import ServerProcess
+from nbchat.net.thread import ServerThread
 from nbchat.store import RoomStore
 
-log = logging.getLogger("nbchat")
-log.addHandler(logging.NullHandler())
-
-T = TypeVar("T")
 _INVITE_HOURS = 12.0
-_START = 30.0
-"""Seconds to open the history and listen; a disk that hangs should not hang the cell for ever."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What one server was asked to be; equal options are the same server."""
-
-    name: str | None
-    host: str
-    port: int | None
-    history: str
-    plain: bool
-    keep: int | timedelta | None
-    limits: Limits
-
-    @property
-    def file(self) -> Path | None:
-        return Path(self.history) if self.history else None
 
 
 class Server:
@@ -66,24 +30,24 @@ class Server:
     a link without the secret. All methods may be called from any thread.
     """
 
-    def __init__(self, options: Options, sock: socket.socket, store: RoomStore, known: list[Key]) -> None:
+    def __init__(self, options: Options, runner: ServerThread | ServerProcess) -> None:
         self.name = options.name
-        self.host, self.port = sock.getsockname()[:2]
         self._options = options
-        self._sock = sock
-        self._store = store
-        self._known = known
-        self._shell: Shell | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end: asyncio.Event | None = None
-        self._started: Future[None] = Future()
-        self._keeps_store = False
-        self._is_unwanted = False
-        self._running: address.Running | None = None
+        self._runner = runner
+        self._is_forked = False
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=f"nbchat server {self.port}", daemon=True)
 
     # ── what people ask ──
+
+    @property
+    def host(self) -> str:
+        """Where it listens: the address."""
+        return self._runner.host
+
+    @property
+    def port(self) -> int:
+        """Where it listens: the port."""
+        return self._runner.port
 
     @property
     def url(self) -> str:
@@ -92,16 +56,15 @@ class Server:
 
     @property
     def is_running(self) -> bool:
-        """Whether it serves; false for ever once it was stopped."""
-        return self._thread.is_alive() and self._end is not None and not self._end.is_set()
+        """Whether it serves; false for ever once it was stopped, or its process has ended."""
+        return self._runner.is_running
 
     @property
     def members(self) -> list[Member]:
         """Who is there, in all rooms, in the order in which they came. Empty when it has stopped."""
         if not self.is_running:
             return []
-        found = self._ask(lambda shell: shell.hub.members())
-        return [Member(info.name, info.role, info.plain, info.away) for info in found]
+        return [Member(info.name, info.role, info.plain, info.away) for info in self._runner.members()]
 
     @property
     def history(self) -> str:
@@ -116,33 +79,32 @@ class Server:
         if not isinstance(hours, int | float) or not 0 < hours < 24 * 366:
             raise UsageError("An invitation lasts between 0 hours and a year: server.invite(hours=12).")
         room = names.check(room, "room name") if room is not None else None
-        key, kept = self._ask(lambda shell: shell.make_key("member", hours * 3600))
-        self._do(self._store.remember("keys", msgspec.json.encode(kept).decode()))
+        key = self._runner.invite(hours * 3600)
         return address.Address(self.host, self.port, room, key.id, key.secret).whole_link
 
     def stop(self) -> None:
         """Say goodbye to everybody, free the port and close the history. A second call does nothing."""
-        self._begin_stop()
+        self._runner.begin_stop()
         with self._lock:
-            if self._thread is not threading.current_thread():
-                self._thread.join(_START)
-            if self._running is not None:
+            self._runner.stop()
+            if self._running is not None and not self._is_forked:
                 address.withdraw(self._running)
 
-    def _begin_stop(self) -> None:
-        self._is_unwanted = True
-        if self._end is not None and self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
-                self._loop.call_soon_threadsafe(self._end.set)
-
     def _forked(self) -> None:
-        """In a forked child: let go of the copied sockets, so that peers see the parent's end."""
-        shell = self._shell
-        for fileno in (self._sock.fileno(), *(shell.filenos() if shell is not None else ())):
-            with contextlib.suppress(OSError):
-                os.close(fileno)
-        self._store.forked()
-        self._end = None
+        """In a forked child: this server is the parent's."""
+        self._is_forked = True
+        self._lock = threading.Lock()
+        self._runner.forked()
+
+    @property
+    def _running(self) -> address.Running | None:
+        """How it is found; known from its start on, and needed to join it."""
+        return self._runner.running
+
+    @property
+    def _store(self) -> RoomStore | None:
+        """Its memory, for the server that comes next; None if that is in another process."""
+        return self._runner.store
 
     def __enter__(self) -> Server:
         return self
@@ -175,9 +137,10 @@ class Server:
             doors = "yes: any account on this machine can join"
         rows = (
             ("listens on", f"{self.host}:{self.port}"),
+            ("runs in", self._runner.where),
             ("members", who),
             ("history", kept),
-            *((("damage", html.escape(self._store.damage)),) if self._store.damage else ()),
+            *((("damage", html.escape(self._runner.damage)),) if self._runner.damage else ()),
             ("plain-text clients", doors),
             ("join", f"in another notebook: <code>import nbchat; {html.escape(call)}</code>"),
         )
@@ -186,87 +149,3 @@ class Server:
             f"<tr><th style={left}>{key}</th><td style={left}>{text}</td></tr>" for key, text in rows
         )
         return f"<table><caption style={left}><b>nbchat server: {title}</b></caption>{cells}</table>"
-
-    # ── the thread ──
-
-    def _start(self) -> Server:
-        self._thread.start()
-        try:
-            self._started.result(_START)
-        except BaseException:  # an interrupted cell, for one, leaves no server behind
-            self._begin_stop()
-            self._thread.join(5)
-            raise
-        return self
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.get_loop().set_exception_handler(_log_trouble)
-                runner.run(self._main())
-        except BaseException as error:
-            if not self._started.done():
-                self._started.set_exception(error)
-            else:
-                log.exception("the server's thread ended")
-        finally:
-            self._sock.close()
-
-    async def _main(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        end = self._end = asyncio.Event()
-        if self._is_unwanted:  # stopped before it had begun
-            end.set()
-        await self._store.open()
-        try:
-            await self._serve(loop, end)
-        finally:
-            if not self._keeps_store:
-                await self._store.close()
-
-    async def _serve(self, loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
-        kept = msgspec.json.decode(self._store.meta.get("keys", "[]"), type=list[Key])
-        kept = [key for key in kept or self._known if key.is_valid(time.time())]
-        host_key = next((key for key in kept if key.role == "host"), None)
-        if host_key is None:
-            host_key = new_key("host", None)
-            kept.append(host_key)
-            await self._store.remember("keys", msgspec.json.encode(kept).decode())
-        shell = Shell(
-            self._store, self._options.limits, kept, allows_plain=self._options.plain, keep=self._options.keep
-        )
-        listener = await loop.create_server(lambda: Connection(shell), sock=self._sock, backlog=1024)
-        self._shell = shell
-        self._running = address.Running(
-            os.getpid(), self.host, self.port, self._store.log_id, (host_key.id, host_key.secret), self.name
-        )
-        try:
-            address.announce(self._running)
-        except OSError as error:
-            log.warning("this server cannot be found by name: %s", error)
-        self._started.set_result(None)
-        try:
-            await end.wait()
-        finally:
-            listener.close()
-            await shell.close("The server was stopped.")
-
-    def _ask(self, question: Callable[[Shell], T]) -> T:
-        """Ask something of the loop thread and wait for the answer."""
-
-        async def ask() -> T:
-            assert self._shell is not None
-            return question(self._shell)
-
-        return self._do(ask())
-
-    def _do(self, work: Coroutine[Any, Any, T]) -> T:
-        if not self.is_running or self._loop is None:
-            work.close()
-            raise UsageError("This server has stopped. Start it again with nbchat.serve().")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_START)
-
-
-def _log_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Trouble goes to the log, never to the screen."""
-    log.error("%s", context.get("message"), exc_info=context.get("exception"))

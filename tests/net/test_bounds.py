@@ -22,7 +22,7 @@ FAST = {"rate": 1e6, "burst": 10**6}
 def asked(server: nbchat.Server, fact: Callable[[Shell], bool]) -> None:
     """Ask the server's loop thread again and again until a fact is true there."""
     end = time.monotonic() + PATIENCE
-    while not server._ask(fact):
+    while not server._runner.ask(fact):
         assert time.monotonic() < end
 
 
@@ -47,7 +47,7 @@ def test_a_stalled_reader_costs_one_write_and_delays_nobody() -> None:
             assert fanout is not None
             return behind._transport.get_write_buffer_size(), fanout._ring._size  # type: ignore[union-attr]
 
-        waiting, ring = server._ask(cost)
+        waiting, ring = server._runner.ask(cost)
         tick = UNDER_WAY * (len(text) + 200)  # the most that one client can say at once
         assert waiting <= max(limits.write, tick)
         assert ring <= max(limits.ring, tick)
@@ -74,7 +74,7 @@ def test_who_does_not_read_is_not_read() -> None:
         while select.select([], [raw.socket], [], 1)[1]:  # until nothing more goes out
             sent += raw.socket.send(asking)
             assert sent < 50_000_000
-        size = server._ask(
+        size = server._runner.ask(
             lambda shell: max(c._transport.get_write_buffer_size() for c in shell._connections)
         )
         assert size < 5_000_000
@@ -145,11 +145,13 @@ def test_rooms_and_members_are_bounded(limits: dict[str, int], code: str) -> Non
 def test_from_whom_nothing_comes_is_dead() -> None:
     limits = nbchat.Limits(ping=0.2, dead=2.0, grace=0.01)
     with nbchat.serve(port=0, limits=limits) as server, nbchat.connect(server, name="ada") as ada:
-        before = server._ask(lambda shell: list(shell._connections))
+        before = server._runner.ask(lambda shell: list(shell._connections))
         silent = Raw(server.invite(), "bob")
         assert silent.is_at_end()
         saw(ada, "ada")
-        assert server._ask(lambda shell: list(shell._connections)) == before  # she pings from the beginning
+        assert (
+            server._runner.ask(lambda shell: list(shell._connections)) == before
+        )  # she pings from the beginning
         assert [row.kind for row in ada._state.transcript.rows] == ["joined", "left"]
         silent.close()
 
@@ -208,7 +210,7 @@ def test_who_hangs_up_is_not_fed_any_more() -> None:
             for message in [ada.send("x" * 16_000) for _ in range(1500)]:
                 message.wait()
         reads = []
-        server._ask(lambda shell: _count_reads(shell, reads))
+        server._runner.ask(lambda shell: _count_reads(shell, reads))
         for number in range(5):
             raw = Raw(link, f"eve{number}", buffer=4096, after=0)
             raw.close(reset=True)

@@ -535,7 +535,7 @@ def test_a_log_that_has_less_than_was_seen_is_another_one(server: nbchat.Server)
     log_id = ada._state.transcript.log_id
     server.stop()
     with nbchat.serve(port=server.port, history=None) as second:
-        second._ask(lambda shell: setattr(shell.hub, "_log_id", log_id))
+        second._runner.ask(lambda shell: setattr(shell.hub, "_log_id", log_id))
         assert ada.send("again").wait(PATIENCE).seq == 1
         until(ada, lambda: ada.transcript() == ["ada: again"])
         assert "reset" in [row.kind for row in ada._state.transcript.rows]

@@ -20,10 +20,10 @@ def trim(server: nbchat.Server) -> None:
     """Look for what is too old, as the server does every minute."""
 
     async def look() -> None:
-        assert server._shell is not None
-        await server._shell.trim()
+        assert server._runner.shell is not None
+        await server._runner.shell.trim()
 
-    server._do(look())
+    server._runner.do(look())
 
 
 def test_a_number_of_messages_is_kept() -> None:
@@ -51,7 +51,7 @@ def test_an_age_is_kept() -> None:
         ada.send("old").wait()
         trim(server)
         assert ada.transcript() == ["ada: old"]
-        server._ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
+        server._runner.ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
         trim(server)
         until(ada, lambda: ada.messages == [])
         assert ada.history() == []
@@ -89,7 +89,7 @@ def test_all_was_trimmed_while_somebody_was_away() -> None:
     with nbchat.serve(port=0, keep=timedelta(hours=1)) as server, nbchat.connect(server, name="ada") as ada:
         for number in range(5):
             ada.send(str(number)).wait()
-        server._ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
+        server._runner.ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
         trim(server)
         back = Raw(server.invite(), "bob", after=2)
         assert back.welcome["head"] == 5

@@ -135,7 +135,7 @@ def test_a_full_disk_refuses_keeps_the_order_and_recovers() -> None:
                 now = db.execute("PRAGMA page_count").fetchone()[0]
                 db.execute(f"PRAGMA max_page_count={2**30 if pages is None else now + pages}")
 
-            server._do(server._store._writer.call(set_pages))  # type: ignore[attr-defined]
+            server._runner.do(server._store._writer.call(set_pages))  # type: ignore[attr-defined]
 
         room(0)
         waiting = [ada.send(f"{number} {'x' * 9000}") for number in range(10)]

@@ -61,7 +61,7 @@ class Bare:
 def asked(server: nbchat.Server, fact: Callable[[Shell], bool]) -> None:
     """Ask the server's loop thread again and again until a fact is true there."""
     end = time.monotonic() + PATIENCE
-    while not server._ask(fact):
+    while not server._runner.ask(fact):
         assert time.monotonic() < end
 
 
@@ -204,7 +204,7 @@ def test_a_reader_that_stops_is_told_that_something_is_missing(monkeypatch: pyte
         for message in [ada.send(f"line {number}") for number in range(100)]:
             message.wait()
         pat.read(b"ada: line 0\n")
-        server._ask(lambda shell: next(c for c in shell._connections if c.is_plain)._session._write())
+        server._runner.ask(lambda shell: next(c for c in shell._connections if c.is_plain)._session._write())
         pat.read(b"system: you were too slow; some messages were left out\n")
         pat.read(b"".join(b"ada: line %d\n" % number for number in range(80, 100)))
 

@@ -117,8 +117,8 @@ class Actor:
 
 
 async def _trim(server: nbchat.Server) -> None:
-    assert server._shell is not None
-    await server._shell.trim()
+    assert server._runner.shell is not None
+    await server._runner.shell.trim()
 
 
 class Stage:
@@ -138,8 +138,8 @@ class Stage:
             self._limits = json.loads(step["limits"])
         elif step["kept"]:
             number = int(step["kept"])
-            self.server._ask(lambda shell: setattr(shell, "_keep", number))
-            self.server._do(_trim(self.server))
+            self.server._runner.ask(lambda shell: setattr(shell, "_keep", number))
+            self.server._runner.do(_trim(self.server))
         elif step["stop"]:
             self.server.stop()
         else:

@@ -99,7 +99,7 @@ def test_fifty_visits_leave_nothing_behind(server: nbchat.Server) -> None:
         saw(host, "host", "warm-up")
         assert threading.active_count() == threads
         # The server's side of the last one ends in the same moment, on its own thread.
-        server._ask(lambda shell: None)
+        server._runner.ask(lambda shell: None)
         assert descriptors() <= files
 
 
@@ -121,13 +121,13 @@ def test_the_default_port_gives_way_and_a_named_one_does_not() -> None:
 
 def test_a_named_chat_comes_back_with_all_it_had(data_folder: Path) -> None:
     with nbchat.serve("My class") as server, nbchat.connect(server, name="ada") as ada:
-        link, log_id = server.invite("room 1"), server._store.log_id
+        link, log_id = server.invite("room 1"), server._running.log_id
         ada.send("kept").wait()
     path = data_folder / "my class.sqlite"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with nbchat.serve("My class") as server, nbchat.connect(server, name="bob") as bob:
         assert server.history == str(path)
-        assert server._store.log_id == log_id
+        assert server._running.log_id == log_id
         assert bob.transcript() == ["ada: kept"]
         with nbchat.connect(link, name="cyd") as cyd:
             assert (cyd.room, cyd.role) == ("room 1", "member")
@@ -162,7 +162,7 @@ def test_another_process_keeps_its_chat() -> None:
 def test_the_runtime_file_is_for_its_user_alone(server: nbchat.Server) -> None:
     folder = Path(os.environ["JUPYTER_RUNTIME_DIR"])
     (path,) = folder.glob("nbchat-*.json")
-    assert path.name == f"nbchat-{os.getpid()}-{server.port}.json"
+    assert path.name == f"nbchat-{server._running.pid}-{server.port}.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     server.stop()
     assert list(folder.glob("nbchat-*.json")) == []
@@ -296,7 +296,7 @@ def test_a_line_without_end_costs_its_sender_the_connection() -> None:
 
 def test_an_invitation_ends(server: nbchat.Server, monkeypatch: pytest.MonkeyPatch) -> None:
     link = server.invite(hours=1)
-    server._ask(lambda shell: setattr(shell, "_clock", lambda: 4e9))
+    server._runner.ask(lambda shell: setattr(shell, "_clock", lambda: 4e9))
     with pytest.raises(nbchat.errors.NotTheServer, match="Ask for a new link"):
         nbchat.connect(link, name="ada")
     for hours in (0, -1, float("nan"), "12"):

@@ -1,0 +1,165 @@
+"""The child behind ``serve(process=True)``, ``python -m nbchat --child``: the orders that it takes.
+
+The parent writes orders into the child's standard input, one a line, and the child answers each with one
+line on its standard output. The end of the input is the order to stop. It comes from ``stop()``, and from
+the system when the parent is gone, however it went. So a child never outlives its notebook.
+
+The first order is ``Serve``. The child then runs the same thread that a notebook would run (thread.py), and
+its main thread does nothing but wait for orders.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from nbchat.core import errors
+from nbchat.core.errors import ChatError
+from nbchat.core.keys import Key
+from nbchat.net import address
+from nbchat.net.options import Options
+from nbchat.net.thread import ServerThread
+from nbchat.store import open_store
+
+log = logging.getLogger("nbchat")
+
+
+# ── orders and answers ──────────────────────────────────────────────────────────────────────────
+
+
+class Serve(Struct, frozen=True, tag="serve"):
+    """Begin to serve, answered by :class:`Serving`. ``socket`` is the descriptor of one that listens;
+    without it the child finds a port itself, ``preferred`` first."""
+
+    options: Options
+    known: list[Key]
+    is_own_place: bool
+    socket: int | None
+    preferred: int
+
+
+class Members(Struct, frozen=True, tag="members"):
+    """Who is there: answered by a list of :class:`~nbchat.core.frames.MemberInfo`."""
+
+
+class Invite(Struct, frozen=True, tag="invite"):
+    """Make a member's key: answered by it."""
+
+    seconds: float
+
+
+class Order(Struct, frozen=True):
+    """One line to the child. ``id`` is the parent's mark, which the answer bears, too."""
+
+    id: int
+    what: Serve | Members | Invite
+
+
+class Serving(Struct, frozen=True):
+    """It listens: where, and with which keys."""
+
+    running: address.Running
+    keys: list[Key]
+    damage: str | None
+
+
+class Failure(Struct, frozen=True):
+    """An error on its way to the parent: its class's name in ``errors``, its text, its attributes."""
+
+    kind: str
+    text: str
+    more: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        if isinstance(error, ChatError):
+            return cls(type(error).__name__, str(error), vars(error))
+        return cls("ChatError", f"The server's process failed: {type(error).__name__}: {error}")
+
+    @property
+    def error(self) -> ChatError:
+        """The same error again. It is not made by its class's own rules, which differ."""
+        kind: type[ChatError] = getattr(errors, self.kind)
+        error = kind.__new__(kind, self.text)
+        error.args = (self.text,)
+        vars(error).update(self.more)
+        return error
+
+
+class Answer(Struct, frozen=True, omit_defaults=True):
+    """One line from the child: what was asked for, as JSON of its own type, or why it cannot be had."""
+
+    id: int
+    value: Raw = Raw(b"null")
+    failure: Failure | None = None
+
+
+# ── the child ───────────────────────────────────────────────────────────────────────────────────
+
+
+def main() -> int:
+    """Obey the orders on standard input until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the notebook's cell
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # ends in order, too
+    answers = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # whatever prints here is not an answer
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(2, False)  # a parent that does not read the log must not hold the server up
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    server: ServerThread | None = None
+    try:
+        for line in sys.stdin.buffer:
+            order = msgspec.json.decode(line, type=Order)
+            try:
+                if isinstance(order.what, Serve):
+                    server = _begin(order.what)
+                value = _answer(server, order.what)
+            except Exception as error:
+                if not isinstance(error, ChatError):
+                    log.exception("the server's process cannot do what was asked")
+                answer = Answer(order.id, failure=Failure.of(error))
+            else:
+                answer = Answer(order.id, Raw(msgspec.json.encode(value)))
+            os.write(answers, msgspec.json.encode(answer) + b"\n")
+    except BrokenPipeError:  # nobody is left to be answered
+        pass
+    finally:
+        if server is not None:
+            if server.running is not None:
+                address.withdraw(server.running)  # first, so that whoever serves next knows to wait
+            server.stop()
+    return 0
+
+
+def _begin(order: Serve) -> ServerThread:
+    if order.socket is not None:
+        sock = socket.socket(fileno=order.socket)
+    else:
+        from nbchat.net.serve import listen
+
+        sock = listen(order.options, order.preferred)
+    store = open_store(order.options.file, time.time, is_own_place=order.is_own_place)
+    server = ServerThread(order.options, sock, store, order.known)
+    server.start()
+    return server
+
+
+def _answer(server: ServerThread | None, what: Serve | Members | Invite) -> object:
+    assert server is not None
+    match what:
+        case Serve():
+            assert server.running is not None
+            return Serving(server.running, server.keys(), server.damage)
+        case Members():
+            return server.members()
+        case Invite(seconds):
+            return server.invite(seconds)

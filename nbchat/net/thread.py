@@ -1,0 +1,208 @@
+"""A server on a thread of this process: its event loop, its start and its end.
+
+The server runs on one daemon thread with an event loop of its own; what other threads ask of it goes
+there with ``call_soon_threadsafe``. A server in a process of its own is this very thread, over there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import msgspec
+
+from nbchat.core.errors import AlreadyServing, UsageError
+from nbchat.core.frames import MemberInfo
+from nbchat.core.keys import Key
+from nbchat.net import address
+from nbchat.net.loops import new_loop
+from nbchat.net.options import Options
+from nbchat.net.session import Connection
+from nbchat.net.shell import Shell, new_key
+from nbchat.store import RoomStore
+
+log = logging.getLogger("nbchat")
+
+T = TypeVar("T")
+START = 30.0
+"""Seconds to open the history and listen; a disk that hangs should not hang the cell for ever."""
+_ENDING = 3.0
+"""Seconds in which a server that has begun to end lets go of its history."""
+
+
+class ServerThread:
+    """Runs one server here. All methods may be called from any thread."""
+
+    where = "a thread of this notebook"
+
+    def __init__(self, options: Options, sock: socket.socket, store: RoomStore, known: list[Key]) -> None:
+        self.host, self.port = sock.getsockname()[:2]
+        self.store = store
+        self.running: address.Running | None = None
+        self.shell: Shell | None = None
+        self._options = options
+        self._sock = sock
+        self._known = known
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: asyncio.Event | None = None
+        self._started: Future[None] = Future()
+        self._is_unwanted = False
+        self._keeps_store = False
+        self._thread = threading.Thread(target=self._run, name=f"nbchat server {self.port}", daemon=True)
+
+    # ── for the server's handle ──
+
+    def start(self) -> None:
+        """Return when it listens, or raise what went wrong."""
+        self._thread.start()
+        try:
+            self._started.result(START)
+        except BaseException:  # an interrupted cell, for one, leaves no server behind
+            self.begin_stop()
+            self._thread.join(5)
+            raise
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive() and self._end is not None and not self._end.is_set()
+
+    @property
+    def damage(self) -> str | None:
+        return self.store.damage
+
+    def members(self) -> list[MemberInfo]:
+        return self.ask(lambda shell: shell.hub.members())
+
+    def invite(self, seconds: float) -> Key:
+        """Make a member's key that ends after so many seconds."""
+        key, kept = self.ask(lambda shell: shell.make_key("member", seconds))
+        self.do(self.store.remember("keys", msgspec.json.encode(kept).decode()))
+        return key
+
+    def keys(self) -> list[Key]:
+        """The keys that are in use, for the server that comes next; none once it was stopped."""
+        return self.ask(lambda shell: list(shell._keys.values())) if self.is_running else []
+
+    def hand_over(self) -> RoomStore | None:
+        """Its memory, for the server that comes next; this one leaves it open when it stops."""
+        self._keeps_store = self.is_running
+        return self.store if self._keeps_store else None
+
+    def begin_stop(self) -> None:
+        """Ask it to stop; returns at once."""
+        self._is_unwanted = True
+        if self._end is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._end.set)
+
+    def stop(self) -> None:
+        """Stop it, and return when all is closed."""
+        self.begin_stop()
+        if self._thread is not threading.current_thread():
+            self._thread.join(START)
+
+    def forked(self) -> None:
+        """In a forked child: let go of the copied sockets, so that peers see the parent's end."""
+        shell = self.shell
+        for fileno in (self._sock.fileno(), *(shell.filenos() if shell is not None else ())):
+            with contextlib.suppress(OSError):
+                os.close(fileno)
+        self.store.forked()
+        self._end = None
+
+    # ── the thread ──
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.get_loop().set_exception_handler(_log_trouble)
+                runner.run(self._main())
+        except BaseException as error:
+            if not self._started.done():
+                self._started.set_exception(error)
+            else:
+                log.exception("the server's thread ended")
+        finally:
+            self._sock.close()
+
+    async def _main(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        end = self._end = asyncio.Event()
+        if self._is_unwanted:  # stopped before it had begun
+            end.set()
+        await self._open()
+        try:
+            await self._serve(loop, end)
+        finally:
+            if not self._keeps_store:
+                await self.store.close()
+
+    async def _open(self) -> None:
+        """Open the store. A server whose notebook has just gone may need a moment to let go of it: who
+        keeps a history and is not to be found any more is about to end."""
+        assert self._loop is not None
+        deadline = self._loop.time() + _ENDING
+        while True:
+            try:
+                await self.store.open()
+                return
+            except AlreadyServing as error:
+                is_found = error.pid is None or any(each.pid == error.pid for each in address.running())
+                if is_found or self._loop.time() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
+        store, options = self.store, self._options
+        kept = msgspec.json.decode(store.meta.get("keys", "[]"), type=list[Key])
+        kept = [key for key in kept or self._known if key.is_valid(time.time())]
+        host_key = next((key for key in kept if key.role == "host"), None)
+        if host_key is None:
+            host_key = new_key("host", None)
+            kept.append(host_key)
+            await store.remember("keys", msgspec.json.encode(kept).decode())
+        shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
+        listener = await loop.create_server(lambda: Connection(shell), sock=self._sock, backlog=1024)
+        self.shell = shell
+        self.running = address.Running(
+            os.getpid(), self.host, self.port, store.log_id, (host_key.id, host_key.secret), options.name
+        )
+        try:
+            address.announce(self.running)
+        except OSError as error:
+            log.warning("this server cannot be found by name: %s", error)
+        self._started.set_result(None)
+        try:
+            await end.wait()
+        finally:
+            listener.close()
+            await shell.close("The server was stopped.")
+
+    def ask(self, question: Callable[[Shell], T]) -> T:
+        """Ask something of the loop thread and wait for the answer."""
+
+        async def ask() -> T:
+            assert self.shell is not None
+            return question(self.shell)
+
+        return self.do(ask())
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run something on the loop thread and wait for what it returns."""
+        if not self.is_running or self._loop is None:
+            work.close()
+            raise UsageError("This server has stopped. Start it again with nbchat.serve().")
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START)
+
+
+def _log_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Trouble goes to the log, never to the screen."""
+    log.error("%s", context.get("message"), exc_info=context.get("exception"))
