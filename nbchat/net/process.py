@@ -199,7 +199,11 @@ class ServerProcess:
         listener.start()
         with io.BufferedReader(_pipe(child.stdout)) as answers, contextlib.suppress(OSError):
             for line in answers:
-                answer = msgspec.json.decode(line, type=Answer)
+                try:
+                    answer = msgspec.json.decode(line, type=Answer)
+                except msgspec.MsgspecError:  # printed before the child had begun, by a sitecustomize for one
+                    log.warning("the server's process (%d) printed %r", child.pid, line)
+                    continue
                 if (future := self._waiting.pop(answer.id, None)) is not None:
                     future.set_result(answer)
         listener.join(_PATIENCE)

@@ -234,6 +234,18 @@ def test_a_child_that_cannot_begin_is_explained(
     assert threading.active_count() == threads
 
 
+def test_what_prints_before_the_child_has_begun_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chatty = tmp_path / "chatty"
+    chatty.write_text(f'#!/bin/sh\necho "good morning"\nexec {sys.executable} "$@"\n')
+    chatty.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(chatty))
+    with nbchat.serve(port=0) as server:
+        assert server.members == []
+    assert "printed b'good morning\\n'" in caplog.text
+
+
 def test_where_no_socket_can_be_passed_the_child_finds_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "CAN_PASS", False)
     with nbchat.serve("class", history=None) as server, nbchat.connect(server, name="ada") as ada:
@@ -250,7 +262,9 @@ def test_where_no_socket_can_be_passed_the_child_finds_a_port(monkeypatch: pytes
 
 @pytest.mark.parametrize("kinds", [(False, True, False), (True, True, False, True)])
 def test_another_kind_takes_its_place(kinds: tuple[bool, ...]) -> None:
-    server = nbchat.serve("class", process=kinds[0])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = nbchat.serve("class", port=port, process=kinds[0])
     link = server.invite()
     with nbchat.connect(server, name="ada") as ada, nbchat.connect(link, name="bob") as bob:
         ada.send("0").wait()
@@ -331,9 +345,10 @@ def test_a_killed_child_is_told_and_started_again(history: str | None) -> None:
 
 def test_a_child_that_was_killed_while_nobody_knew_is_noticed_by_serve() -> None:
     server = nbchat.serve("class", history=None)
-    os.kill(pid_of(server), signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid_of(server))], PATIENCE)
-    assert not server.is_running
+    with server._runner._lock:  # type: ignore[union-attr]  # its thread cannot go on, as beside a busy cell
+        os.kill(pid_of(server), signal.SIGKILL)
+        os.waitid(os.P_PID, pid_of(server), os.WEXITED | os.WNOWAIT)
+        assert not server.is_running
     with nbchat.serve("class", history=None) as again:
         assert again.is_running
 
@@ -451,6 +466,7 @@ input()
         "    TELL", "    print(server._running.pid, server.port, server.invite(), flush=True)"
     )
     with parent(program, start_new_session=True) as (process, words):
+        assert os.getsid(int(words[0])) == int(words[0])  # nothing that is sent to the parent's group
         with nbchat.connect(words[2], name="ada") as ada:
             os.killpg(process.pid, signal.SIGINT)
             assert process.stdout is not None
@@ -549,12 +565,14 @@ def test_the_child_opens_no_heavy_door(tmp_path: Path) -> None:
 import sys
 from nbchat.net import child
 child.main()
+print("is no answer", flush=True)
 sys.stderr.write(" ".join({name.partition(".")[0] for name in sys.modules}))
 """
     options = check("class", "127.0.0.1", 0, tmp_path / "kept.sqlite", True, None, None, None)
     order = msgspec.json.encode(Order(1, Serve(options, [], True, None, 0))) + b"\n"
     done = subprocess.run([sys.executable, "-c", program], input=order, capture_output=True)
     assert b'"running"' in done.stdout
+    assert done.stdout.count(b"\n") == 1
     loaded = set(done.stderr.decode().split())
     assert {"uvloop", "sqlite3", "nbchat"} <= loaded
     heavy = {"IPython", "ipywidgets", "anywidget", "traitlets", "prompt_toolkit", "pygments", "argparse"}
