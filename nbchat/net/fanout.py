@@ -82,11 +82,17 @@ class Ring:
         return b"".join(taken), Place(place.offset + len(taken), seq)
 
 
+REST = 0.001
+"""Seconds between two writings to a room, if the first took that long: to write to 300 costs the same for
+one line as for ten, and the answers to the first come in just then. (No timer is shorter than a millisecond.)
+"""
+
+
 class Fanout:
     """A room's ring and the readers of it.
 
-    ``soon`` runs a function at the end of this tick of the loop; ``fallen`` is called with a reader
-    that has to be admitted anew, and the last seq it has.
+    ``soon`` runs a function at the end of this tick of the loop, ``later`` after some seconds, by ``clock``;
+    ``fallen`` is called with a reader that has to be admitted anew, and the last seq it has.
     """
 
     def __init__(
@@ -96,12 +102,17 @@ class Fanout:
         ring: int,
         write: int,
         soon: Callable[[Callable[[], None]], object],
+        later: Callable[[float, Callable[[], None]], object],
+        clock: Callable[[], float],
         fallen: Callable[[Reader, int], None],
     ) -> None:
         self.seq = seq
         self._ring = Ring(ring)
         self._write = write
         self._soon = soon
+        self._later = later
+        self._clock = clock
+        self._rest_until = 0.0
         self._fallen = fallen
         self._lines: list[Line] = []
         self._line_seq = seq
@@ -150,10 +161,14 @@ class Fanout:
     def _due(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self._soon(self._tick)
+            if self._clock() < self._rest_until:
+                self._later(REST, self._tick)
+            else:
+                self._soon(self._tick)
 
     def _tick(self) -> None:
         self._is_due = False
+        begun = self._clock()
         lines, self._lines = self._lines, []
         if lines:
             size = sum(len(line) for line, _ in lines)
@@ -163,6 +178,8 @@ class Fanout:
         for reader, begin in admissions:
             if begin(self.seq):
                 self._behind[reader] = Place(self._ring.end, self.seq)
+        ended = self._clock()
+        self._rest_until = ended + REST if ended - begun >= REST else 0.0
 
     def _send(self, data: bytes, seq: int) -> None:
         self.seq = seq

@@ -212,6 +212,8 @@ class Shell:
                         ring=self.limits.ring,
                         write=self.limits.write,
                         soon=self.loop.call_soon,
+                        later=self.loop.call_later,
+                        clock=time.perf_counter,
                         fallen=lambda reader, seq: self._admit(reader, room, seq),  # type: ignore[arg-type]
                     )
                 )

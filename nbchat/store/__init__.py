@@ -112,6 +112,10 @@ def open_store(
     nbchat's own, so that anything damaged there may be moved aside; elsewhere only what is recognisably
     a history of ours. What is moved aside is told by ``damage``.
     """
+    if where is None:
+        from nbchat.store.memory import MemoryStore
+
+        return MemoryStore(clock)
     from nbchat.store.sqlite import SQLiteStore
 
     return SQLiteStore(where, clock, is_own_place=is_own_place)

@@ -1,8 +1,8 @@
-"""A store in SQLite: a file, or this process's memory.
+"""A store in a file of SQLite's.
 
 One writer thread owns the writing connection. It takes all that was appended while the last commit ran
-and makes it the next one, so that a disk's sync is paid once for many messages. Pages and searches of a
-file read through a second connection on a thread of its own and never wait for a commit. The event
+and makes it the next one, so that a disk's sync is paid once for many messages. Pages and searches
+read through a second connection on a thread of its own and never wait for a commit. The event
 loop's thread only hands work over and takes results back, one call for a whole commit.
 """
 
@@ -51,22 +51,22 @@ _REDACTED = b'{"type":"redacted"}'
 
 
 class SQLiteStore:
-    """Keeps the :class:`RoomStore` promise. ``where`` None: in memory. Loop thread only."""
+    """Keeps the :class:`RoomStore` promise in the file ``where``. Loop thread only."""
 
-    def __init__(
-        self, where: str | Path | None, clock: Callable[[], float], *, is_own_place: bool = False
-    ) -> None:
-        self.path = Path(where).expanduser().absolute() if where is not None else None
+    def __init__(self, where: str | Path, clock: Callable[[], float], *, is_own_place: bool = False) -> None:
+        self.path = Path(where).expanduser().absolute()
         self.log_id = ""
         self.damage: str | None = None
         self._meta: dict[str, str] = {}
         self._clock = clock
         self._is_own_place = is_own_place
         self._rooms: dict[str, _Recent] = {}
-        self._file = File(self.path) if self.path is not None else None
+        self._file = File(self.path)
         self._writer: Writer | None = None
         self._reader: Worker | None = None
         self._is_scrubbed = True
+        self._new: list[Append] = []
+        """What was appended in this tick."""
 
     @property
     def meta(self) -> dict[str, str]:
@@ -74,9 +74,6 @@ class SQLiteStore:
 
     async def open(self) -> None:
         if self._writer is not None:
-            return
-        if self._file is None:
-            await self._begin()
             return
         self._file.own()
         try:
@@ -101,8 +98,8 @@ class SQLiteStore:
     async def _begin(self) -> None:
         """Connect, and see that all is in order."""
         file = self._file
-        is_suspect = file is not None and damage.is_suspect(file.path)
-        is_doubtful = is_suspect or (file is not None and file.was_abandoned and file.is_small)
+        is_suspect = damage.is_suspect(file.path)
+        is_doubtful = is_suspect or (file.was_abandoned and file.is_small)
 
         def start(db: sqlite3.Connection) -> dict[str, str]:
             meta = damage.begin(db)
@@ -111,18 +108,15 @@ class SQLiteStore:
             return meta
 
         writer = Writer(self._connect, self._clock, self.path)
-        reader = Worker(self._connect) if file is not None else None
+        reader = Worker(self._connect)
         try:
             meta = await writer.call(start)
-            if reader is not None:  # at once: later there may be no right or no room to open it
-                await reader.call(identify)
+            await reader.call(identify)  # at once: later there may be no right or no room to open it
         except BaseException:
-            if reader is not None:
-                await reader.end()
+            await reader.end()
             await writer.end()
             raise
-        if file is not None:
-            damage.clear(file.path)
+        damage.clear(file.path)
         self._writer, self._reader = writer, reader
         self._meta, self.log_id = meta, meta["log_id"]
 
@@ -130,6 +124,7 @@ class SQLiteStore:
         writer, reader = self._writer, self._reader
         if writer is None:
             return
+        self._hand_over()
         self._writer = self._reader = None
         rooms, self._rooms = self._rooms, {}
         for recent in rooms.values():
@@ -137,19 +132,27 @@ class SQLiteStore:
         if reader is not None:
             await reader.end()
         await writer.end()
-        if self._file is not None:
-            self._file.release()
+        self._file.release()
 
     def forked(self) -> None:
         self._writer = self._reader = None
-        if self._file is not None:
-            self._file.forked()
+        self._file.forked()
 
     def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
-        writer = self._working()
-        future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        writer.jobs.put(Append(room, session, id, body, future, self._committed))
+        self._working()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Receipt] = loop.create_future()
+        if not self._new:
+            loop.call_soon(self._hand_over)
+        self._new.append(Append(room, session, id, body, future, self._committed))
         return future
+
+    def _hand_over(self) -> None:
+        """Give the writer all that was appended in this tick: what came together is committed together,
+        and so goes out to everybody in one write."""
+        new, self._new = self._new, []
+        if new:
+            self._working().jobs.put(new)
 
     async def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
         recent = self._rooms.setdefault(room, _Recent())
@@ -182,7 +185,7 @@ class SQLiteStore:
         def read(db: sqlite3.Connection) -> list[Event]:
             return [Event(*row) for row in db.execute(_BEFORE, arguments)]
 
-        events = await self._call(self._reader or self._working(), read)
+        events = await self._call(self._reading(), read)
         return events[::-1]
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
@@ -206,7 +209,7 @@ class SQLiteStore:
     async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
         trim = Trim(number, before, int(self._clock() * 1000))
         gone: dict[str, int] = {}
-        await self._call(self._reader or self._working(), trim.find)
+        await self._call(self._reading(), trim.find)
         while not trim.is_done:
             writer = self._working()
             try:
@@ -236,6 +239,11 @@ class SQLiteStore:
             raise StoreDown("The history is closed.")
         return self._writer
 
+    def _reading(self) -> Worker:
+        if self._reader is None:
+            raise StoreDown("The history is closed.")
+        return self._reader
+
     async def _numbers(self, query: str, rooms: list[str]) -> dict[str, int]:
         def read(db: sqlite3.Connection) -> dict[str, int]:
             return {room: (db.execute(query, (room,)).fetchone() or (0,))[0] for room in rooms}
@@ -250,13 +258,11 @@ class SQLiteStore:
             trimmed = rows[0][0] if rows else 0
             return [Event(*row[1:]) for row in rows if row[1] is not None], trimmed
 
-        return await self._call(self._reader or self._working(), read)
+        return await self._call(self._reading(), read)
 
     async def _scrub(self) -> None:
         """Take what was deleted out of the file, too."""
         file = self._file
-        if file is None:
-            return
         assert file.raw is not None
         work, tries = partial(scrub, file=file.raw, path=file.path), SCRUBS
         while not self._is_scrubbed:
@@ -271,6 +277,8 @@ class SQLiteStore:
                     ) from None
 
     async def _call(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
+        if worker is self._writer:
+            self._hand_over()  # what was appended before comes before
         try:
             return await worker.call(function)
         except sqlite3.Error as error:
@@ -282,8 +290,6 @@ class SQLiteStore:
                 recent.add(new)
 
     def _connect(self) -> sqlite3.Connection:
-        if self.path is None:
-            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=BUSY)
         try:
             identify(db)

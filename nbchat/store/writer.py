@@ -129,17 +129,18 @@ class Writer(Worker):
         return gone
 
     def _do(self, db: sqlite3.Connection, job: Any) -> None:
-        if not isinstance(job, Append):
+        if not isinstance(job, list):
             super()._do(db, job)
             return
-        group, other = [job], None
+        group, other = job, None
         while len(group) < GROUP and not self.jobs.empty():
             following = self.jobs.get()
-            if not isinstance(following, Append):
+            if not isinstance(following, list):
                 other = following
                 break
-            group.append(following)
-        self._commit(db, group)
+            group = group + following
+        for start in range(0, len(group), GROUP):
+            self._commit(db, group[start : start + GROUP])
         if other is not None:
             super()._do(db, other)
 

@@ -204,7 +204,7 @@ def test_a_forked_child_can_have_a_chat_of_its_own() -> None:
 
 def test_who_hangs_up_is_not_fed_any_more() -> None:
     """A whole room asked for, and nobody there to take it: the reading of the store ends."""
-    with nbchat.serve(port=0, limits=nbchat.Limits(**FAST)) as server:
+    with nbchat.serve("class", port=0, limits=nbchat.Limits(**FAST)) as server:
         link = server.invite()
         with nbchat.connect(server, name="ada") as ada:
             for message in [ada.send("x" * 16_000) for _ in range(1500)]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbchat.net.fanout import Fanout, Place, Ring
+from nbchat.net.fanout import REST, Fanout, Place, Ring
 
 
 class Reader:
@@ -32,11 +32,15 @@ class Room:
     def __init__(self, ring: int = 10_000, write: int = 1_000) -> None:
         self._due: list[Callable[[], None]] = []
         self.fallen: list[tuple[Reader, int]] = []
+        self.late: list[tuple[float, Callable[[], None]]] = []
+        self.now = 100.0
         self.fanout = Fanout(
             0,
             ring=ring,
             write=write,
             soon=self._due.append,
+            later=lambda seconds, action: self.late.append((seconds, action)),
+            clock=lambda: self.now,
             fallen=lambda reader, seq: self.fallen.append((reader, seq)),  # type: ignore[arg-type]
         )
         self.seq = 0
@@ -204,3 +208,48 @@ def test_no_gap_and_no_double_however_a_reader_stalls(steps: list[str], ring: in
         while room.fallen:
             feed(room.fallen.pop()[1])
     assert reader.data == b"".join(log[start[0] + 1 :])
+
+
+class Slow(Reader):
+    """A reader to write to whom takes time."""
+
+    def __init__(self, room: Room, seconds: float) -> None:
+        super().__init__()
+        self._room, self._seconds = room, seconds
+
+    def write(self, data: bytes) -> bool:
+        self._room.now += self._seconds
+        return super().write(data)
+
+
+def test_after_a_long_writing_the_next_one_waits_for_more() -> None:
+    room = Room()
+    slow, seen = Slow(room, 2 * REST), Reader()
+    for reader in (slow, seen):
+        room.admit(reader)
+    room.tick()
+    for reader in (slow, seen):
+        room.fanout.drained(reader)
+    first = room.say()
+    room.tick()
+    assert (seen.writes, room.late) == ([first], [])
+    second = room.say()
+    room.tick()  # it is not written yet, since the first took that long
+    second += room.say()
+    ((seconds, action),) = room.late
+    assert (seen.writes, seconds) == ([first], REST)
+    room.now += seconds
+    action()
+    assert seen.writes == [first, second]
+    # Nobody waits once it was quiet for that long, or where writing is quick.
+    room.now += REST
+    third = room.say()
+    room.tick()
+    assert seen.writes[2:] == [third]
+    room.fanout.leave(slow)
+    room.now += REST
+    for _ in range(2):
+        fourth = room.say()
+        room.tick()
+        assert seen.writes[-1] == fourth
+    assert len(room.late) == 1

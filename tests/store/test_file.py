@@ -9,6 +9,7 @@ import pytest
 
 from nbchat.core.errors import AlreadyServing
 from nbchat.store import file, sqlite
+from nbchat.store.memory import MemoryStore
 from tests.store.test_promise import fill, seqs
 from tests.store.test_sqlite import KEEPS_OPEN, nothing, run
 
@@ -169,12 +170,11 @@ def test_a_child_cannot_open_what_its_parent_had_open(path, python):
 
 
 def test_a_memory_is_closed_in_a_child():
-    store = sqlite.SQLiteStore(None, lambda: 0.0)
+    store = MemoryStore(lambda: 0.0)
     asyncio.run(store.open())
-    writer = store._writer
     store.forked()
-    assert store._writer is None
-    asyncio.run(writer.end())
+    with pytest.raises(StoreDown):
+        asyncio.run(store.history("lobby"))
 
 
 @forks

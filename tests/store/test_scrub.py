@@ -235,8 +235,8 @@ def test_few_marks_stay_of_each_session(path):
     run(path, test)
 
 
-def test_marks_go_after_a_month(keeper):
-    """Asked of the stores of SQLite only: others may keep more."""
+def test_marks_go_after_a_month(lasting):
+    keeper = lasting
 
     async def test(store):
         await fill(store, 3)

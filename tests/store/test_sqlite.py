@@ -114,12 +114,6 @@ def test_a_process_that_looks_into_the_file_does_no_harm(path, python):
     run(path, test)
 
 
-def test_a_memory_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run(None, lambda store: fill(store, 10))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_what_is_redacted_is_gone_from_the_file(path):
     async def test(store):
         await store.append("lobby", "s1", "a", b'{"text":"' + b"lost" * 2000 + b'"}')
@@ -179,8 +173,7 @@ async def append(store, session, id, size=1):
         return type(error)
 
 
-@pytest.mark.parametrize("kind", ["file", "memory"])
-def test_a_full_memory_refuses_keeps_the_order_and_recovers(kind, path):
+def test_a_full_file_refuses_keeps_the_order_and_recovers(path):
     async def test(store):
         reading = asyncio.create_task(read(store, "lobby", 0, 5))
         assert await append(store, "s1", "a") == 1
@@ -200,7 +193,7 @@ def test_a_full_memory_refuses_keeps_the_order_and_recovers(kind, path):
         assert seqs(await reading) == [1, 2, 3, 4, 5]
         assert [event.id for event in await store.history("lobby")] == ["a", "y", "b", "c", "x"]
 
-    run(path if kind == "file" else None, test)
+    run(path, test)
 
 
 def test_a_commit_that_finds_no_room_keeps_nothing_of_its_group(path):

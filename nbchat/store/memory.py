@@ -1,0 +1,203 @@
+"""A store in this process's memory: lists and dictionaries, on the loop's own thread.
+
+Nothing waits for a disk, so there is no thread to hand work to, and beside a busy cell nothing waits for the
+interpreter. What is appended in one tick of the loop becomes part of the logs at the tick's end, all at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+from nbchat.core.errors import StoreDown
+from nbchat.store import Event, Receipt
+from nbchat.store.trim import MARK_AGE, MARKS
+
+_READ = 500
+_REDACTED = b'{"type":"redacted"}'
+
+
+class _Append(NamedTuple):
+    room: str
+    session: str
+    id: str
+    body: bytes
+    future: asyncio.Future[Receipt]
+
+
+class _Log:
+    """One room: its events from ``trimmed`` + 1 on, and where each author's ids are."""
+
+    __slots__ = ("events", "ids", "trimmed", "waiting")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.ids: dict[str, dict[str, Receipt]] = {}
+        """session → id → its place, oldest first; also those of the newest events that were trimmed."""
+        self.trimmed = 0
+        self.waiting: list[asyncio.Future[None]] = []
+
+    @property
+    def head(self) -> int:
+        return self.trimmed + len(self.events)
+
+    def add(self, session: str, id: str, body: bytes, at: int) -> Receipt:
+        ids = self.ids.setdefault(session, {})
+        if (known := ids.get(id)) is not None:
+            return Receipt(known.seq, known.at, duplicate=True)
+        receipt = ids[id] = Receipt(self.head + 1, at)
+        self.events.append(Event(receipt.seq, at, session, id, body))
+        return receipt
+
+    def after(self, seq: int, limit: int) -> list[Event]:
+        start = max(0, seq - self.trimmed)
+        return self.events[start : start + limit]
+
+    def before(self, seq: int | None, limit: int) -> list[Event]:
+        end = len(self.events) if seq is None else max(0, min(seq - 1, self.head) - self.trimmed)
+        return self.events[max(0, end - limit) : end]
+
+    def trim(self, number: int | None, before: int | None) -> bool:
+        """Take the oldest events away; whether there were any."""
+        too_many = len(self.events) - number if number is not None else 0
+        too_old = sum(1 for _ in takewhile(lambda each: each.at < before, self.events)) if before else 0
+        count = max(too_many, too_old)
+        if count > 0:
+            del self.events[:count]
+            self.trimmed += count
+        return count > 0
+
+    def forget(self, marks_from: int) -> None:
+        """Of what was trimmed, know no more than the newest ids of each session, and none for ever."""
+        for session, ids in list(self.ids.items()):
+            gone = [id for id, place in takewhile(lambda each: each[1].seq <= self.trimmed, ids.items())]
+            old = sum(1 for id in gone if ids[id].at < marks_from)
+            for id in islice(gone, max(old, len(gone) - MARKS)):
+                del ids[id]
+            if not ids:
+                del self.ids[session]
+
+    def wake(self) -> None:
+        """Let every reader look again."""
+        waiting, self.waiting = self.waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+class MemoryStore:
+    """Keeps the :class:`RoomStore` promise until it is closed. Loop thread only."""
+
+    damage: str | None = None
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.log_id = ""
+        self._clock = clock
+        self._meta: dict[str, str] = {}
+        self._rooms: dict[str, _Log] = {}
+        self._new: list[_Append] = []
+        self._is_open = False
+
+    @property
+    def meta(self) -> dict[str, str]:
+        return self._meta
+
+    async def open(self) -> None:
+        self.log_id = self.log_id or secrets.token_hex(16)
+        self._is_open = True
+
+    async def close(self) -> None:
+        self._keep()
+        self._is_open = False
+        for log in self._rooms.values():
+            log.wake()
+
+    def forked(self) -> None:
+        self._is_open = False
+
+    def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
+        self._check()
+        loop = asyncio.get_running_loop()
+        if not self._new:
+            loop.call_soon(self._keep)
+        new = _Append(room, session, id, body, loop.create_future())
+        self._new.append(new)
+        return new.future
+
+    async def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+        self._check()
+        log = self._rooms.setdefault(room, _Log())
+        while self._is_open:
+            if after < log.trimmed and not log.events:
+                after = log.trimmed
+                yield []
+            elif events := log.after(after, _READ):
+                after = events[-1].seq
+                yield events
+            else:
+                future = asyncio.get_running_loop().create_future()
+                log.waiting.append(future)
+                await future
+        raise StoreDown("The history is closed.")
+
+    async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
+        self._check()
+        return self._log(room).before(before, limit)
+
+    async def head(self, rooms: list[str]) -> dict[str, int]:
+        self._check()
+        return {room: self._log(room).head for room in rooms}
+
+    async def trimmed(self, rooms: list[str]) -> dict[str, int]:
+        self._check()
+        return {room: self._log(room).trimmed for room in rooms}
+
+    async def redact(self, room: str, seq: int) -> None:
+        self._check()
+        log = self._log(room)
+        if log.trimmed < seq <= log.head:
+            old = log.events[seq - log.trimmed - 1]
+            log.events[seq - log.trimmed - 1] = Event(old.seq, old.at, old.session, old.id, _REDACTED)
+
+    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
+        self._check()
+        # What was appended before is kept, and those who wait for it have it, before something goes.
+        self._keep()
+        await asyncio.sleep(0)
+        gone = {room: log.trimmed for room, log in self._rooms.items() if log.trim(number, before)}
+        marks_from = int(self._clock() * 1000) - MARK_AGE
+        for log in self._rooms.values():
+            if log.trimmed:
+                log.forget(marks_from)
+        return gone
+
+    async def remember(self, key: str, value: str) -> None:
+        self._check()
+        self._meta[key] = value
+
+    # ── inside ──
+
+    def _check(self) -> None:
+        if not self._is_open:
+            raise StoreDown("The history is closed.")
+
+    def _log(self, room: str) -> _Log:
+        return self._rooms.get(room) or _Log()
+
+    def _keep(self) -> None:
+        """Take in what was appended in this tick, wake the readers, then answer."""
+        new, self._new = self._new, []
+        at = int(self._clock() * 1000)
+        answers = []
+        grown: dict[str, _Log] = {}
+        for each in new:
+            log = grown[each.room] = self._rooms.setdefault(each.room, _Log())
+            answers.append(log.add(each.session, each.id, each.body, at))
+        for log in grown.values():
+            log.wake()
+        for each, receipt in zip(new, answers, strict=True):
+            if not each.future.done():
+                each.future.set_result(receipt)
