@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from nbchat.core.errors import AlreadyServing
+from nbchat.core.errors import AlreadyServing, StoreDown
 from nbchat.store import file, sqlite
 from nbchat.store.memory import MemoryStore
 from tests.store.test_promise import fill, seqs
