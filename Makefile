@@ -36,7 +36,11 @@ chaos: $(VENV)/test.ok  ## try to break the delivery contract for some minutes: 
 	$(BIN)/python -m tests.chaos.cuts
 	$(BIN)/python -m tests.chaos.measures
 
-bench: $(VENV)/test.ok  ## measure the panel and write docs/performance.md
+bench: $(VENV)/bench.ok  ## measure it all, beside other servers, and write docs/performance.md
+	$(BIN)/python benchmarks/chat.py --write
+	$(BIN)/python benchmarks/busy.py --write
+	$(BIN)/python benchmarks/classroom.py --write
+	$(BIN)/python benchmarks/waits.py --write
 	$(BIN)/python benchmarks/panel.py --write
 
 pictures: $(VENV)/test.ok  ## take the README's pictures from the running product
