@@ -1,7 +1,6 @@
 """The benchmark in small: the load counts right, and nbchat's server is ahead by ratios that hold anywhere.
 
-Ratios only, well below what a quiet machine shows. On a busy one a single run may be off, so a ratio that is
-too small is measured again, two times at most.
+Ratios only, of medians, and well below what a quiet machine shows: a busy one slows all servers alike.
 """
 
 import json
@@ -9,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -22,20 +22,6 @@ pytestmark = [
 ]
 
 
-def ratio(load: str, rival: str, folder: Path) -> float:
-    """nbchat's deliveries by a rival's, with 300 members in one room; every member must get all, once."""
-    ran = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "chat.py", "--json", "--only", f"own,{rival}",
-         "--shape", "300x1", "--load", load, "--time", "0.5", "--repeats", "1", "--folder", folder],
-        capture_output=True, text=True, timeout=50,
-    )  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
-    rows = {row["server"]: row for row in json.loads(ran.stdout)}
-    assert rows.keys() == {"own", rival}, ran.stderr
-    assert all(row["whole"] for row in rows.values()), rows
-    return rows["own"]["rate"] / rows[rival]["rate"]
-
-
 @pytest.mark.parametrize(
     ("load", "rival", "wanted"),
     [
@@ -44,7 +30,17 @@ def ratio(load: str, rival: str, folder: Path) -> float:
     ],
 )
 def test_is_ahead(load: str, rival: str, wanted: float, tmp_path: Path) -> None:
-    found: list[float] = []
-    while not found or (found[-1] < wanted and len(found) < 3):
-        found.append(ratio(load, rival, tmp_path))
-    assert found[-1] >= wanted, found
+    """nbchat's deliveries by a rival's, with 300 members in one room, three times in turn; every member must
+    get all, once."""
+    ran = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "chat.py", "--json", "--only", f"own,{rival}",
+         "--shape", "300x1", "--load", load, "--time", "0.4", "--repeats", "3", "--folder", tmp_path],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    rates: dict[str, list[float]] = {"own": [], rival: []}
+    for row in json.loads(ran.stdout):
+        assert row["whole"], row
+        rates[row["server"]].append(row["rate"])
+    assert [len(each) for each in rates.values()] == [3, 3]
+    assert median(rates["own"]) >= wanted * median(rates[rival]), rates
