@@ -138,9 +138,7 @@ class MemoryStore:
                 after = events[-1].seq
                 yield events
             else:
-                future = asyncio.get_running_loop().create_future()
-                log.waiting.append(future)
-                await future
+                await self._news(room, log)
         raise StoreDown("The history is closed.")
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
@@ -179,6 +177,18 @@ class MemoryStore:
         self._meta[key] = value
 
     # ── inside ──
+
+    async def _news(self, room: str, log: _Log) -> None:
+        """Wait for the log to change; a reader that gives up leaves nothing behind."""
+        future = asyncio.get_running_loop().create_future()
+        log.waiting.append(future)
+        try:
+            await future
+        finally:
+            if future in log.waiting:
+                log.waiting.remove(future)
+            if not log.head and not log.waiting and self._rooms.get(room) is log:
+                del self._rooms[room]
 
     def _check(self) -> None:
         if not self._is_open:

@@ -82,3 +82,21 @@ def test_what_is_appended_together_comes_together():
         await tail.aclose()
 
     run(test)
+
+
+def test_who_waited_in_vain_leaves_nothing_behind():
+    async def test(store, clock):
+        for spoken in (False, True):
+            if spoken:
+                await fill(store, 1)
+            for _ in range(3):
+                tail = store.tail("lobby", int(spoken))
+                coming = asyncio.ensure_future(anext(tail))
+                await asyncio.sleep(0)
+                assert len(store._rooms["lobby"].waiting) == 1
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+                await tail.aclose()
+            assert (store._rooms["lobby"].waiting if spoken else store._rooms) in ([], {})
+
+    run(test)
