@@ -220,19 +220,22 @@ class Shell:
                 break
             await asyncio.sleep(_RETRY)
         assert opened.fanout is not None
-        last = opened.fanout.seq
+        fanout, last = opened.fanout, opened.fanout.seq
+
+        def deliver(events: list[Event]) -> None:
+            nonlocal last
+            if events and events[0].seq != last + 1:  # trimmed before it could be given out
+                fanout.publish(wire.encode(Trimmed(head=events[0].seq - 1)))
+            for event in events:
+                line = _line(event)
+                fanout.publish(line + b"\n", event.seq)
+                if opened.plain is not None:
+                    self._publish_plain(opened.plain, line, event.session)
+                last = event.seq
+
         while True:
             with contextlib.suppress(StoreError):
-                async with aclosing(self._store.tail(room, last)) as tail:  # type: ignore[type-var]
-                    async for events in tail:
-                        if events and events[0].seq != last + 1:  # trimmed before it could be given out
-                            opened.fanout.publish(wire.encode(Trimmed(head=events[0].seq - 1)))
-                        for event in events:
-                            line = _line(event)
-                            opened.fanout.publish(line + b"\n", event.seq)
-                            if opened.plain is not None:
-                                self._publish_plain(opened.plain, line, event.session)
-                            last = event.seq
+                await self._store.follow(room, last, deliver)
             await asyncio.sleep(_RETRY)
 
     @staticmethod

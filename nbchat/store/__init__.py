@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from nbchat.core.errors import StoreDown, StoreFull
 
-__all__ = ["Event", "Receipt", "RoomStore", "StoreDown", "StoreFull", "open_store"]
+__all__ = ["Deliver", "Event", "Receipt", "RoomStore", "StoreDown", "StoreFull", "open_store"]
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -31,6 +31,10 @@ class Receipt(Struct, frozen=True, gc=False):
     seq: int
     at: int
     duplicate: bool = False
+
+
+Deliver = Callable[[list[Event]], None]
+"""Takes events in their order, on the loop's thread; it must not raise."""
 
 
 class RoomStore(Protocol):
@@ -71,6 +75,10 @@ class RoomStore(Protocol):
         What was trimmed before it was read is missing: the next seq tells. If nothing at all is left, one
         empty list tells, and then come the events after the trimmed ones.
         """
+
+    async def follow(self, room: str, after: int, deliver: Deliver) -> None:
+        """The same as :meth:`tail`, but handed to a function, and what comes in the moment in which it becomes
+        durable, without a turn of the loop between. Ends with StoreDown, or when it is cancelled."""
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         """The ``limit`` newest events with a seq below ``before``, oldest first."""

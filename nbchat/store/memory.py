@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from itertools import islice, takewhile
 from typing import NamedTuple
 
 from nbchat.core.errors import StoreDown
-from nbchat.store import Event, Receipt
+from nbchat.store import Deliver, Event, Receipt
 from nbchat.store.trim import MARK_AGE, MARKS
+from nbchat.store.waiting import Queue
 
 _READ = 500
 _REDACTED = b'{"type":"redacted"}'
@@ -31,14 +33,14 @@ class _Append(NamedTuple):
 class _Log:
     """One room: its events from ``trimmed`` + 1 on, and where each author's ids are."""
 
-    __slots__ = ("events", "ids", "trimmed", "waiting")
+    __slots__ = ("events", "ids", "queue", "trimmed")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ids: dict[str, dict[str, Receipt]] = {}
         """session → id → its place, oldest first; also those of the newest events that were trimmed."""
         self.trimmed = 0
-        self.waiting: list[asyncio.Future[None]] = []
+        self.queue = Queue()
 
     @property
     def head(self) -> int:
@@ -80,13 +82,6 @@ class _Log:
             if not ids:
                 del self.ids[session]
 
-    def wake(self) -> None:
-        """Let every reader look again."""
-        waiting, self.waiting = self.waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
 
 class MemoryStore:
     """Keeps the :class:`RoomStore` promise until it is closed. Loop thread only."""
@@ -113,7 +108,7 @@ class MemoryStore:
         self._keep()
         self._is_open = False
         for log in self._rooms.values():
-            log.wake()
+            log.queue.wake()
 
     def forked(self) -> None:
         self._is_open = False
@@ -127,7 +122,18 @@ class MemoryStore:
         self._new.append(new)
         return new.future
 
-    async def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+    def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+        return self._read_on(room, after, None)
+
+    async def follow(self, room: str, after: int, deliver: Deliver) -> None:
+        async with aclosing(self._read_on(room, after, deliver)) as reading:
+            async for events in reading:
+                deliver(events)
+
+    async def _read_on(
+        self, room: str, after: int, deliver: Deliver | None
+    ) -> AsyncGenerator[list[Event], None]:
+        """All that comes after ``after``; with ``deliver`` only what was not handed to that."""
         self._check()
         log = self._rooms.setdefault(room, _Log())
         while self._is_open:
@@ -138,7 +144,7 @@ class MemoryStore:
                 after = events[-1].seq
                 yield events
             else:
-                await self._news(room, log)
+                after = await self._news(room, log, after, deliver)
         raise StoreDown("The history is closed.")
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
@@ -178,16 +184,12 @@ class MemoryStore:
 
     # ── inside ──
 
-    async def _news(self, room: str, log: _Log) -> None:
-        """Wait for the log to change; a reader that gives up leaves nothing behind."""
-        future = asyncio.get_running_loop().create_future()
-        log.waiting.append(future)
+    async def _news(self, room: str, log: _Log, after: int, deliver: Deliver | None) -> int:
+        """Wait at the end of a log. One that has nothing in it is forgotten with the last who waits."""
         try:
-            await future
+            return await log.queue.wait(after, deliver)
         finally:
-            if future in log.waiting:
-                log.waiting.remove(future)
-            if not log.head and not log.waiting and self._rooms.get(room) is log:
+            if not log.head and not log.queue and self._rooms.get(room) is log:
                 del self._rooms[room]
 
     def _check(self) -> None:
@@ -202,12 +204,17 @@ class MemoryStore:
         new, self._new = self._new, []
         at = int(self._clock() * 1000)
         answers = []
-        grown: dict[str, _Log] = {}
+        grown: dict[str, int] = {}
         for each in new:
-            log = grown[each.room] = self._rooms.setdefault(each.room, _Log())
+            log = self._rooms.get(each.room)
+            if log is None:
+                log = self._rooms[each.room] = _Log()
+            grown.setdefault(each.room, log.head)
             answers.append(log.add(each.session, each.id, each.body, at))
-        for log in grown.values():
-            log.wake()
+        for room, before in grown.items():
+            log = self._rooms[room]
+            if log.head > before:
+                log.queue.hand(log.events[before - log.trimmed :])
         for each, receipt in zip(new, answers, strict=True):
             if not each.future.done():
                 each.future.set_result(receipt)

@@ -11,20 +11,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from nbchat.core.errors import StoreDown
-from nbchat.store import Event, Receipt, damage
+from nbchat.store import Deliver, Event, Receipt, damage
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
 from nbchat.store.scrub import InUse, scrub
 from nbchat.store.tables import identify
 from nbchat.store.trim import Trim
 from nbchat.store.trouble import named, unopened
+from nbchat.store.waiting import Queue
 from nbchat.store.writer import Append, Worker, Writer
 
 T = TypeVar("T")
@@ -128,7 +130,7 @@ class SQLiteStore:
         self._writer = self._reader = None
         rooms, self._rooms = self._rooms, {}
         for recent in rooms.values():
-            recent.wake()
+            recent.queue.wake()
         if reader is not None:
             await reader.end()
         await writer.end()
@@ -154,7 +156,18 @@ class SQLiteStore:
         if new:
             self._working().jobs.put(new)
 
-    async def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+    def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
+        return self._read_on(room, after, None)
+
+    async def follow(self, room: str, after: int, deliver: Deliver) -> None:
+        async with aclosing(self._read_on(room, after, deliver)) as reading:
+            async for events in reading:
+                deliver(events)
+
+    async def _read_on(
+        self, room: str, after: int, deliver: Deliver | None
+    ) -> AsyncGenerator[list[Event], None]:
+        """All that comes after ``after``; with ``deliver`` only what was not handed to that."""
         recent = self._rooms.setdefault(room, _Recent())
         recent.readers += 1
         try:
@@ -173,7 +186,7 @@ class SQLiteStore:
                 elif self._rooms.get(room) is not recent:
                     raise StoreDown("The history is closed.")
                 elif seen == recent.commits:
-                    await recent.wait()
+                    after = await recent.queue.wait(after, deliver)
         finally:
             recent.readers -= 1
             if not recent.readers and self._rooms.get(room) is recent:
@@ -309,7 +322,7 @@ class _Recent:
         self.events: deque[Event] = deque(maxlen=RECENT)
         self.readers = 0
         self.commits = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self.queue = Queue()
 
     def add(self, events: list[Event]) -> None:
         """What one commit brought; nothing when it is not known, and the database has to be asked."""
@@ -317,27 +330,15 @@ class _Recent:
         if not events or (self.events and self.events[-1].seq + 1 != events[0].seq):
             self.events.clear()
         self.events.extend(events)
-        self.wake()
+        self.queue.hand(events)
 
     def trim(self, seq: int) -> None:
         """Forget what is gone up to ``seq``."""
         while self.events and self.events[0].seq <= seq:
             self.events.popleft()
 
-    def wake(self) -> None:
-        """Let every reader look again."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
-
     def after(self, seq: int) -> list[Event] | None:
         """What comes after ``seq``; None when the database has to be asked."""
         if not self.events or self.events[0].seq > seq + 1:
             return None
         return list(islice(self.events, seq + 1 - self.events[0].seq, None))
-
-    async def wait(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
