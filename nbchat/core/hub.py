@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from nbchat.core import names, texts, wire
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
@@ -48,16 +50,14 @@ Connection = Hashable
 # ── effects ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Tell:
+class Tell(Struct, frozen=True):
     """Send one frame to one connection."""
 
     conn: Connection
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
-class Announce:
+class Announce(Struct, frozen=True):
     """Send one frame to every member of a room, in order with its messages; it is not kept.
 
     ``session`` is the member it is about.
@@ -68,8 +68,7 @@ class Announce:
     session: str
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(Struct, frozen=True):
     """Let a connection read its room from here on: first what it missed after ``after`` (the newest
     messages where that is None), then all that comes."""
 
@@ -78,8 +77,7 @@ class Admit:
     after: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(Struct, frozen=True):
     """Give a message to the store. What becomes of it is told to ``conn`` by the store's answer."""
 
     conn: Connection
@@ -89,8 +87,7 @@ class Append:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(Struct, frozen=True):
     """Answer a connection with a page of its room's history."""
 
     conn: Connection
@@ -99,15 +96,13 @@ class Fetch:
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """End a connection, after what it was told."""
 
     conn: Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Shut:
+class Shut(Struct, frozen=True):
     """Nobody is in the room any more: what was held in memory for it can go."""
 
     room: str

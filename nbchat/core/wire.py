@@ -56,7 +56,7 @@ class Lines:
         """Take what one read brought, return the lines it completed."""
         if self.overflow:
             return []
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._rest = (self._rest + data if self._rest else data).split(b"\n")
         for number, line in enumerate(lines):
             if len(line) > self.limit:
                 lines = lines[:number]

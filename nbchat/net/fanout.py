@@ -82,13 +82,14 @@ class Ring:
         return b"".join(taken), Place(place.offset + len(taken), seq)
 
 
+# To write to 300 costs nearly the same for one line as for ten, and the answers to one writing come in just
+# after it. So after a long one there is a rest, half as long as it took; and if even then more comes in all
+# the time, its lines wait for it as long as a writing takes. Nobody loses more by that than one writing, and
+# a burst goes out in one.
 REST = 0.001
-"""Seconds between two writings to a room, if the first took that long: to write to 300 costs the same for
-one line as for ten, and the answers to the first come in just then. (No timer is shorter than a millisecond.)
-"""
-PATIENCE = 0.01
-"""The most seconds that lines wait while more come in. Otherwise as long as the last writing took: then it
-costs nobody more than twice that, and a burst goes out in one writing."""
+"""Seconds: the shortest rest, for no timer is shorter; a writing that took less has none."""
+LONGEST_REST = 0.005
+LONGEST_WAIT = 0.01
 
 
 class Fanout:
@@ -172,7 +173,7 @@ class Fanout:
         now = self._clock()
         if now < self._rest_until:
             self._due_by = self._rest_until + self._took
-            self._later(REST, self._tick)
+            self._later(self._rest_until - now, self._tick)
         else:
             self._due_by = now + self._took
             self._soon(self._tick)
@@ -195,8 +196,8 @@ class Fanout:
                 self._behind[reader] = Place(self._ring.end, self.seq)
         ended = self._clock()
         took = ended - begun
-        self._took = min(took, PATIENCE)
-        self._rest_until = ended + REST if took >= REST else 0.0
+        self._took = min(took, LONGEST_WAIT)
+        self._rest_until = ended + min(max(REST, took / 2), LONGEST_REST) if took >= REST else 0.0
 
     def _send(self, data: bytes, seq: int) -> None:
         self.seq = seq

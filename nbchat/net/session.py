@@ -267,16 +267,13 @@ class NativeSession:
             if conn.is_full or conn.is_asking or conn.under_way >= _UNDER_WAY:
                 self._pause()  # until go_on()
                 return
-            if self._is_member and (wait := self._wait()) > 0:
-                self._pause()
-                if self._timer is None:
-                    self._timer = self._shell.loop.call_later(wait, self._go_on)
+            if not self._is_member:
+                self._handshake(self._waiting.popleft())
+            elif (wait := self._rate.wait(self._shell.loop.time())) > 0:
+                self._slow_down(wait)
                 return
-            line = self._waiting.popleft()
-            if self._is_member:
-                self._request(line)
             else:
-                self._handshake(line)
+                self._request(self._waiting.popleft())
         if self._lines.overflow and conn.is_open:
             self._overflow()
         elif self._is_paused and conn.is_open:
@@ -311,13 +308,14 @@ class NativeSession:
         self._conn.heard = self._shell.loop.time()
         self._work()
 
-    def _wait(self) -> float:
-        """Seconds until this member may ask for something again; 0 when it may now."""
-        wait = self._rate.wait(self._shell.loop.time())
-        if wait and not self._rate.is_slowed:
+    def _slow_down(self, wait: float) -> None:
+        """Read nothing from this member for so many seconds, and tell it once."""
+        if not self._rate.is_slowed:
             self._rate.is_slowed = True
             self._conn.tell(Slow(seconds=round(len(self._waiting) / self._shell.limits.rate, 1)))
-        return wait
+        self._pause()
+        if self._timer is None:
+            self._timer = self._shell.loop.call_later(wait, self._go_on)
 
     # ── hello and join ──
 

@@ -77,8 +77,8 @@ class RoomStore(Protocol):
         """
 
     async def follow(self, room: str, after: int, deliver: Deliver) -> None:
-        """The same as :meth:`tail`, but handed to a function, and what comes in the moment in which it becomes
-        durable, without a turn of the loop between. Ends with StoreDown, or when it is cancelled."""
+        """The same as :meth:`tail`, but handed to a function, and what comes, in the moment in which it is
+        durable: without a turn of the loop between. Ends with StoreDown, or when it is cancelled."""
 
     async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
         """The ``limit`` newest events with a seq below ``before``, oldest first."""

@@ -11,7 +11,8 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from itertools import islice, takewhile
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from nbchat.core.errors import StoreDown
 from nbchat.store import Deliver, Event, Receipt
@@ -22,7 +23,7 @@ _READ = 500
 _REDACTED = b'{"type":"redacted"}'
 
 
-class _Append(NamedTuple):
+class _Append(Struct, frozen=True):
     room: str
     session: str
     id: str
@@ -102,6 +103,7 @@ class MemoryStore:
 
     async def open(self) -> None:
         self.log_id = self.log_id or secrets.token_hex(16)
+        self._loop = asyncio.get_running_loop()
         self._is_open = True
 
     async def close(self) -> None:
@@ -115,12 +117,12 @@ class MemoryStore:
 
     def append(self, room: str, session: str, id: str, body: bytes) -> asyncio.Future[Receipt]:
         self._check()
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         if not self._new:
             loop.call_soon(self._keep)
-        new = _Append(room, session, id, body, loop.create_future())
-        self._new.append(new)
-        return new.future
+        future: asyncio.Future[Receipt] = loop.create_future()
+        self._new.append(_Append(room, session, id, body, future))
+        return future
 
     def tail(self, room: str, after: int) -> AsyncIterator[list[Event]]:
         return self._read_on(room, after, None)

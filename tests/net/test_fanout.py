@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbchat.net.fanout import REST, Fanout, Place, Ring
+from nbchat.net.fanout import LONGEST_REST, LONGEST_WAIT, REST, Fanout, Place, Ring
 
 
 class Reader:
@@ -222,34 +223,87 @@ class Slow(Reader):
         return super().write(data)
 
 
-def test_after_a_long_writing_the_next_one_waits_for_more() -> None:
+def slow_room(seconds: float) -> tuple[Room, Slow, Reader]:
+    """A room in which a writing takes so long."""
     room = Room()
-    slow, seen = Slow(room, 2 * REST), Reader()
+    slow, seen = Slow(room, seconds), Reader()
     for reader in (slow, seen):
         room.admit(reader)
     room.tick()
     for reader in (slow, seen):
         room.fanout.drained(reader)
+    return room, slow, seen
+
+
+@pytest.mark.parametrize(("took", "rest"), [(1, 1), (1.5, 1), (4, 2), (100, LONGEST_REST / REST)])
+def test_after_a_long_writing_there_is_a_rest(took: float, rest: float) -> None:
+    room, _, seen = slow_room(took * REST)
     first = room.say()
     room.tick()
     assert (seen.writes, room.late) == ([first], [])
     second = room.say()
-    room.tick()  # it is not written yet, since the first took that long
+    room.tick()
     second += room.say()
     ((seconds, action),) = room.late
-    assert (seen.writes, seconds) == ([first], REST)
+    assert seen.writes == [first]
+    assert seconds == pytest.approx(rest * REST)
     room.now += seconds
     action()
-    assert seen.writes == [first, second]
-    # Nobody waits once it was quiet for that long, or where writing is quick.
-    room.now += REST
-    third = room.say()
     room.tick()
-    assert seen.writes[2:] == [third]
+    assert seen.writes == [first, second]
+
+
+def test_there_is_no_rest_after_a_pause_or_where_writing_is_quick() -> None:
+    room, slow, seen = slow_room(2 * REST)
+    room.say()
+    room.tick()
+    room.now += REST
+    second = room.say()
+    room.tick()
+    room.tick()
+    assert seen.writes[1:] == [second]
     room.fanout.leave(slow)
     room.now += REST
-    for _ in range(2):
-        fourth = room.say()
+    room.say()
+    room.tick()  # this one still waits as long as the last writing took
+    room.tick()
+    for _ in range(3):
+        said = room.say()
         room.tick()
-        assert seen.writes[-1] == fourth
-    assert len(room.late) == 1
+        assert seen.writes[-1] == said
+    assert not room.late
+
+
+def test_lines_wait_for_more_while_more_comes_but_no_longer_than_a_writing_takes() -> None:
+    room, _, seen = slow_room(2 * REST)
+    first = room.say()
+    room.tick()
+    room.now += REST
+    burst = room.say()
+    for _ in range(3):
+        room.tick()
+        burst += room.say()
+    room.tick()
+    assert seen.writes == [first]
+    room.tick()  # nothing came since
+    assert seen.writes == [first, burst]
+    room.now += REST
+    burst = room.say()
+    room.tick()
+    burst += room.say()
+    room.now += 2 * REST
+    room.tick()  # more came, but it has waited long enough
+    assert seen.writes[2:] == [burst]
+
+
+def test_the_wait_for_more_is_bounded() -> None:
+    room, _, seen = slow_room(1.0)
+    room.say()
+    room.tick()
+    room.now += 1.0
+    room.say()
+    room.tick()
+    room.say()
+    room.now += 1.1 * LONGEST_WAIT
+    room.tick()
+    assert len(seen.writes) == 2

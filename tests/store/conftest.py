@@ -90,6 +90,30 @@ def lasting(request, tmp_path):
     return KEEPERS[request.param](tmp_path)
 
 
+async def followed(store, room, after):
+    """What ``follow`` hands over, as a tail would bring it."""
+    came = asyncio.Queue()
+    following = asyncio.create_task(store.follow(room, after, came.put_nowait))
+    try:
+        while True:
+            coming = asyncio.ensure_future(came.get())
+            await asyncio.wait({coming, following}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                coming.cancel()
+                following.result()  # it raises: nothing else ends it
+                raise AssertionError("follow() returned")
+            yield coming.result()
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.fixture(params=["tail", "follow"])
+def tail(request):
+    """Both ways to read a room's end: ``tail(store, room, after)``."""
+    return (lambda store, *more: store.tail(*more)) if request.param == "tail" else followed
+
+
 @pytest.fixture
 def memory(tmp_path):
     """A keeper whose memory is new each time."""

@@ -23,11 +23,11 @@ def body(number):
     return b'{"type":"said","id":"%d"}' % number
 
 
-async def read(store, room, after, until):
+async def read(store, room, after, until, tail=lambda store, *more: store.tail(*more)):
     """What a tail brings, up to the seq ``until``."""
     found = []
-    async with aclosing(store.tail(room, after)) as tail:
-        async for events in tail:
+    async with aclosing(tail(store, room, after)) as coming:
+        async for events in coming:
             assert events
             found += events
             if found[-1].seq >= until:
@@ -145,10 +145,10 @@ def test_any_appends_give_what_a_list_would(memory, appends):
 
 
 @pytest.mark.parametrize("after", [0, 1, 600, 1199, 1200])
-def test_a_tail_brings_what_is_kept_and_then_what_comes(keeper, after):
+def test_a_tail_brings_what_is_kept_and_then_what_comes(keeper, tail, after):
     async def test(store):
         await fill(store, 1200)
-        reading = asyncio.create_task(read(store, "lobby", after, 1230))
+        reading = asyncio.create_task(read(store, "lobby", after, 1230, tail))
         await fill(store, 15, first=1201)
         await asyncio.gather(fill(store, 15, first=1216), fill(store, 5, room="side"))
         events = await reading
@@ -158,10 +158,10 @@ def test_a_tail_brings_what_is_kept_and_then_what_comes(keeper, after):
     keeper.run(test)
 
 
-def test_a_tail_of_an_empty_room_waits_for_its_first_event(keeper):
+def test_a_tail_of_an_empty_room_waits_for_its_first_event(keeper, tail):
     async def test(store):
-        async with aclosing(store.tail("lobby", 0)) as tail:
-            first = asyncio.ensure_future(anext(tail))
+        async with aclosing(tail(store, "lobby", 0)) as coming:
+            first = asyncio.ensure_future(anext(coming))
             await fill(store, 1, room="side")
             assert not first.done()
             await fill(store, 1)
@@ -170,9 +170,9 @@ def test_a_tail_of_an_empty_room_waits_for_its_first_event(keeper):
     keeper.run(test)
 
 
-def test_duplicates_do_not_come_through_a_tail(keeper):
+def test_duplicates_do_not_come_through_a_tail(keeper, tail):
     async def test(store):
-        reading = asyncio.create_task(read(store, "lobby", 0, 4))
+        reading = asyncio.create_task(read(store, "lobby", 0, 4, tail))
         for _ in range(3):
             await fill(store, 3)
         await fill(store, 1, first=4)
@@ -181,30 +181,30 @@ def test_duplicates_do_not_come_through_a_tail(keeper):
     keeper.run(test)
 
 
-def test_many_tails_see_the_same_each_from_its_place(keeper):
+def test_many_tails_see_the_same_each_from_its_place(keeper, tail):
     async def test(store):
         await fill(store, 100)
         places = [0, 0, 17, 50, 99, 100]
-        tails = [asyncio.create_task(read(store, "lobby", after, 400)) for after in places]
-        quitting = store.tail("lobby", 0)
+        tails = [asyncio.create_task(read(store, "lobby", after, 400, tail)) for after in places]
+        quitting = tail(store, "lobby", 0)
         assert seqs(await anext(quitting))[0] == 1
         for first in range(101, 401, 50):
             await fill(store, 50, first=first)
         await quitting.aclose()
         for after, events in zip(places, await asyncio.gather(*tails), strict=True):
             assert seqs(events) == list(range(after + 1, 401))
-        assert seqs(await read(store, "lobby", 390, 400)) == list(range(391, 401))
+        assert seqs(await read(store, "lobby", 390, 400, tail)) == list(range(391, 401))
 
     keeper.run(test)
 
 
-def test_a_slow_tail_misses_nothing(keeper):
+def test_a_slow_tail_misses_nothing(keeper, tail):
     async def test(store):
-        async with aclosing(store.tail("lobby", 0)) as tail:
+        async with aclosing(tail(store, "lobby", 0)) as coming:
             await fill(store, 1)
-            found = await anext(tail)
+            found = await anext(coming)
             await fill(store, 2500, first=2)  # more than is kept at hand
-            async for events in tail:
+            async for events in coming:
                 found += events
                 if found[-1].seq == 2501:
                     break
@@ -410,3 +410,37 @@ def test_a_killed_owner_leaves_every_acknowledged_message(lasting, python):
         assert await kept(store) == found
 
     lasting.run(test)
+
+
+def test_who_follows_has_it_before_its_author_is_answered(keeper):
+    async def test(store):
+        came, heads = [], []
+        following = asyncio.create_task(store.follow("lobby", 0, came.extend))
+        await fill(store, 1)
+        while not came:  # it begins by reading
+            await asyncio.sleep(0)
+        for number in range(2, 30):
+            future = store.append("lobby", "s1", str(number), body(number))
+            future.add_done_callback(lambda done: heads.append((done.result().seq, came[-1].seq)))
+            await future
+        assert heads == [(number, number) for number in range(2, 30)]
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await fill(store, 1, first=30)
+        assert seqs(came) == list(range(1, 30))
+
+    keeper.run(test)
+
+
+def test_who_reads_or_follows_is_told_when_the_store_is_closed(keeper, tail):
+    async def test(store):
+        await fill(store, 2)
+        readings = [asyncio.create_task(read(store, "lobby", after, 3, tail)) for after in (0, 2)]
+        await fill(store, 1, room="side")
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await store.close()
+        for each in await asyncio.gather(*readings, return_exceptions=True):
+            assert isinstance(each, StoreDown)
+
+    keeper.run(test)

@@ -107,10 +107,10 @@ def test_a_thousand_rooms_are_trimmed(keeper):
     keeper.run(test)
 
 
-def test_many_go_while_others_come(keeper):
+def test_many_go_while_others_come(keeper, tail):
     async def test(store):
         await fill(store, 12_000)
-        reading = asyncio.create_task(read(store, "lobby", 12_000, 12_600))
+        reading = asyncio.create_task(read(store, "lobby", 12_000, 12_600, tail))
         trimming = asyncio.create_task(store.trim(number=1000))
         for first in range(12_001, 12_601, 100):
             await fill(store, 100, first=first)
@@ -153,25 +153,25 @@ def test_a_closed_store_trims_nothing(keeper):
 # ── those who read meanwhile ────────────────────────────────────────────────────────────────────
 
 
-def test_a_tail_from_below_goes_on_with_what_is_left(keeper):
+def test_a_tail_from_below_goes_on_with_what_is_left(keeper, tail):
     async def test(store):
         await fill(store, 10)
         await store.trim(number=4)
         for after in (0, 3, 6):
-            assert seqs(await read(store, "lobby", after, 10)) == [7, 8, 9, 10]
-        assert seqs(await read(store, "lobby", 7, 10)) == [8, 9, 10]
+            assert seqs(await read(store, "lobby", after, 10, tail)) == [7, 8, 9, 10]
+        assert seqs(await read(store, "lobby", 7, 10, tail)) == [8, 9, 10]
 
     keeper.run(test)
 
 
 @pytest.mark.parametrize("after", [0, 4])
-def test_a_tail_of_which_nothing_is_left_is_told_once(keeper, after):
+def test_a_tail_of_which_nothing_is_left_is_told_once(keeper, tail, after):
     async def test(store):
         await fill(store, 5)
         await store.trim(number=0)
-        async with aclosing(store.tail("lobby", after)) as tail:
-            assert await anext(tail) == []
-            coming = asyncio.ensure_future(anext(tail))
+        async with aclosing(tail(store, "lobby", after)) as reading:
+            assert await anext(reading) == []
+            coming = asyncio.ensure_future(anext(reading))
             await fill(store, 1, room="side")
             assert not coming.done()
             await fill(store, 1, first=6)
@@ -180,12 +180,12 @@ def test_a_tail_of_which_nothing_is_left_is_told_once(keeper, after):
     keeper.run(test)
 
 
-def test_a_tail_at_the_head_is_undisturbed(keeper):
+def test_a_tail_at_the_head_is_undisturbed(keeper, tail):
     async def test(store):
         await fill(store, 5)
-        async with aclosing(store.tail("lobby", 0)) as tail, aclosing(store.tail("lobby", 5)) as late:
-            assert seqs(await anext(tail)) == [1, 2, 3, 4, 5]
-            coming = [asyncio.ensure_future(anext(each)) for each in (tail, late)]
+        async with aclosing(tail(store, "lobby", 0)) as reading, aclosing(tail(store, "lobby", 5)) as late:
+            assert seqs(await anext(reading)) == [1, 2, 3, 4, 5]
+            coming = [asyncio.ensure_future(anext(each)) for each in (reading, late)]
             await store.trim(number=2)
             await store.trim(number=0)
             assert not any(each.done() for each in coming)
@@ -195,13 +195,13 @@ def test_a_tail_at_the_head_is_undisturbed(keeper):
     keeper.run(test)
 
 
-def test_those_who_wait_see_what_is_trimmed_right_after_it_came(keeper):
+def test_those_who_wait_see_what_is_trimmed_right_after_it_came(keeper, tail):
     async def test(store):
-        async with aclosing(store.tail("lobby", 0)) as tail:
-            coming = await waiting(tail)
+        async with aclosing(tail(store, "lobby", 0)) as reading:
+            coming = await waiting(reading)
             await fill(store, 1)
             assert seqs(await coming) == [1]
-            coming = await waiting(tail)
+            coming = await waiting(reading)
             _, gone = await asyncio.gather(fill(store, 1, first=2), store.trim(number=0))
             assert gone == {"lobby": 2}
             assert seqs(await coming) == [2]
@@ -209,19 +209,19 @@ def test_those_who_wait_see_what_is_trimmed_right_after_it_came(keeper):
     keeper.run(test)
 
 
-def test_what_was_trimmed_is_not_kept_at_hand_for_later_readers(keeper):
+def test_what_was_trimmed_is_not_kept_at_hand_for_later_readers(keeper, tail):
     async def test(store):
-        async with aclosing(store.tail("lobby", 0)) as tail:
-            coming = await waiting(tail)
+        async with aclosing(tail(store, "lobby", 0)) as reading:
+            coming = await waiting(reading)
             await fill(store, 10)
             found = await coming
             while found[-1].seq < 10:
-                found = await anext(tail)
+                found = await anext(reading)
             await store.trim(number=3)
-            assert seqs(await read(store, "lobby", 0, 10)) == [8, 9, 10]
+            assert seqs(await read(store, "lobby", 0, 10, tail)) == [8, 9, 10]
             await fill(store, 1, first=11)
-            assert seqs(await anext(tail)) == [11]
-            assert seqs(await read(store, "lobby", 0, 11)) == [8, 9, 10, 11]
+            assert seqs(await anext(reading)) == [11]
+            assert seqs(await read(store, "lobby", 0, 11, tail)) == [8, 9, 10, 11]
 
     keeper.run(test)
 
