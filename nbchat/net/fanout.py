@@ -119,7 +119,7 @@ class Fanout:
         self._rest_until = 0.0
         self._took = 0.0
         self._due_by = 0.0
-        self._seen = 0
+        self._seen = 1
         self._fallen = fallen
         self._lines: list[Line] = []
         self._line_seq = seq
@@ -169,7 +169,7 @@ class Fanout:
         if self._is_due:
             return
         self._is_due = True
-        self._seen = 0
+        self._seen = 1  # one alone does not wait for others
         now = self._clock()
         if now < self._rest_until:
             self._due_by = self._rest_until + self._took

@@ -444,3 +444,30 @@ def test_who_reads_or_follows_is_told_when_the_store_is_closed(keeper, tail):
             assert isinstance(each, StoreDown)
 
     keeper.run(test)
+
+
+def test_who_has_more_than_there_is_gets_what_comes_after_that(keeper, tail):
+    async def test(store):
+        await fill(store, 2)
+        reading = asyncio.create_task(read(store, "lobby", 5, 6, tail))
+        for number in range(3, 7):
+            await fill(store, 1, first=number)
+        assert seqs(await reading) == [6]
+
+    keeper.run(test)
+
+
+def test_who_gives_up_following_is_handed_nothing_more(keeper):
+    async def test(store):
+        came = []
+        await fill(store, 1)
+        following = asyncio.create_task(store.follow("lobby", 0, came.extend))
+        while not came:
+            await asyncio.sleep(0)
+        await fill(store, 1, first=2)
+        future = store.append("lobby", "s1", "3", body(3))
+        following.cancel()
+        await future
+        assert seqs(came) == [1, 2]
+
+    keeper.run(test)
