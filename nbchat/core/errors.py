@@ -14,6 +14,7 @@
     │   ├── Refused                the server refused by name: .code, .suggestion
     │   │   └── NameTaken          ... because another member has that name
     │   ├── NotTheServer           whoever answers does not know the link's secret
+    │   │   └── CertificateChanged ... or shows another certificate: .expected, .shown
     │   ├── Unreachable            nobody answers there
     │   ├── Closed                 this client has been closed
     │   ├── NotConfirmed           no receipt came in time: .messages has what is not confirmed
@@ -112,6 +113,18 @@ class NameTaken(Refused):
 
 class NotTheServer(PeerError):
     """Whoever answers at the address does not know the link's secret."""
+
+
+class CertificateChanged(NotTheServer):
+    """Whoever answers shows another certificate than the link's; nothing was sent there.
+
+    ``expected`` and ``shown`` are the two pins: "sha256:" and 64 hex digits.
+    """
+
+    def __init__(self, text: str, expected: str, shown: str) -> None:
+        super().__init__(text)
+        self.expected = expected
+        self.shown = shown
 
 
 class Unreachable(PeerError, ConnectionError):

@@ -1,4 +1,4 @@
-"""Where a server is and how it is found: links, the runtime file, the session file.
+"""How a server is found: the runtime file, the session file.
 
 A server that listens writes one small file into Jupyter's runtime folder, readable by its user alone.
 It tells this user's other notebooks and terminals the port and the key. A client keeps a like file
@@ -14,67 +14,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 from msgspec import Struct, field
 
 from nbchat.core import names
-from nbchat.core.errors import BadLink, BadName, NoServerFound, SeveralServers
+from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
+from nbchat.net.link import Address, is_loopback, parse
 
 T = TypeVar("T", bound=Struct)
 
-DEFAULT_PORT = 14900
-PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
 _FORGOTTEN = 86400.0
 """Seconds after which nobody comes back for a dead process's session."""
-
-
-class Address(Struct, frozen=True):
-    """Where to connect, and with which key. Its repr and ``link`` leave the secret out."""
-
-    host: str
-    port: int
-    room: str | None = None
-    key_id: str = ""
-    secret: str = ""
-    plain: bool = False
-
-    @property
-    def link(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        room = f"/{quote(self.room)}" if self.room else ""
-        return f"{'plain' if self.plain else 'nbchat'}://{host}:{self.port}{room}"
-
-    @property
-    def whole_link(self) -> str:
-        """The link with the secret in it, for somebody who asked for an invitation."""
-        return f"{self.link}#k={self.key_id}.{self.secret}"
-
-    def __repr__(self) -> str:
-        return f"<Address {self.link}>"
-
-
-def parse(link: str) -> Address:
-    """A link as an address. Raises :class:`BadLink` that says what a link looks like."""
-    shape = "A link looks like nbchat://127.0.0.1:14900/lobby#k=… (or plain://127.0.0.1:14900)."
-    try:
-        parts = urlsplit(link.strip())
-        host, port = parts.hostname, parts.port or DEFAULT_PORT
-    except ValueError:
-        raise BadLink(f"This link cannot be read. {shape}") from None
-    if parts.scheme not in ("nbchat", "plain") or not host:
-        raise BadLink(f"This is no link to a chat. {shape}")
-    try:
-        room = names.check(unquote(parts.path.strip("/")), "room name") if parts.path.strip("/") else None
-    except BadName as error:
-        raise BadLink(f"{error} {shape}") from None
-    key_id = secret = ""
-    if parts.fragment:
-        key_id, dot, secret = parts.fragment.removeprefix("k=").partition(".")
-        if not (parts.fragment.startswith("k=") and key_id and dot and secret):
-            raise BadLink(f"The end of this link (after the #) is cut or changed; copy it whole. {shape}")
-    return Address(host, port, room, key_id, secret, parts.scheme == "plain")
 
 
 # ── servers that run on this machine ────────────────────────────────────────────────────────────
@@ -89,13 +40,23 @@ class Running(Struct, frozen=True):
     log_id: str
     key: tuple[str, str]
     name: str | None = None
+    lan: str = ""
+    """Its address in a network, if it serves one, where connections are encrypted."""
+    pin: str = ""
+    """The pin of its certificate, if it has one."""
     since: float = field(default_factory=time.monotonic)
     """When the file was written, by a clock that nobody sets (seconds since the machine was started)."""
     v: int = 1
 
     @property
     def address(self) -> Address:
+        """How this machine's user reaches it."""
         return Address(self.host, self.port, None, *self.key)
+
+    @property
+    def public(self) -> Address:
+        """How others reach it, without a key: in the network, if it serves one."""
+        return Address(self.lan or self.host, self.port, pin=self.pin if self.lan else "")
 
     @property
     def label(self) -> str:
@@ -212,8 +173,10 @@ class Target:
         if address.plain or address.secret:
             return address
         for server in running():
-            if server.port == address.port and _is_loopback(address.host):
-                return msgspec.structs.replace(server.address, host=address.host, room=address.room)
+            is_meant = is_loopback(address.host) or address.host == server.lan
+            if server.port == address.port and is_meant and address.pin in ("", server.pin):
+                host = server.host if address.host == server.lan else address.host
+                return msgspec.structs.replace(server.address, host=host, room=address.room)
         raise BadLink(
             f"{address.link} has no key in it. Ask for the whole link (the host gets it from "
             "server.invite()), and copy it to its end."
@@ -323,7 +286,3 @@ def _lives(writer: Running | Kept, path: Path) -> bool:
 
 def _same(one: str, other: str) -> bool:
     return names.skeleton(one) == names.skeleton(other)
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host == "::1" or host.startswith("127.")

@@ -36,13 +36,13 @@ log = logging.getLogger("nbchat")
 
 
 class Serve(Struct, frozen=True, tag="serve"):
-    """Begin to serve, answered by :class:`Serving`. ``socket`` is the descriptor of one that listens;
-    without it the child finds a port itself, ``preferred`` first."""
+    """Begin to serve, answered by :class:`Serving`. ``sockets`` are the descriptors of those that
+    listen; without them the child finds a port itself, ``preferred`` first."""
 
     options: Options
     known: list[Key]
     is_own_place: bool
-    socket: int | None
+    sockets: list[int] | None
     preferred: int
 
 
@@ -141,14 +141,14 @@ def main() -> int:
 
 
 def _begin(order: Serve) -> ServerThread:
-    if order.socket is not None:
-        sock = socket.socket(fileno=order.socket)
+    if order.sockets is not None:
+        socks = [socket.socket(fileno=fileno) for fileno in order.sockets]
     else:
         from nbchat.net.serve import listen
 
-        sock = listen(order.options, order.preferred)
+        socks = listen(order.options, order.preferred)
     store = open_store(order.options.file, time.time, is_own_place=order.is_own_place)
-    server = ServerThread(order.options, sock, store, order.known)
+    server = ServerThread(order.options, socks, store, order.known)
     server.start()
     return server
 

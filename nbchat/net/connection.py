@@ -16,7 +16,14 @@ from typing import Protocol, cast
 import msgspec
 
 from nbchat.core import frames, keys, plain, wire
-from nbchat.core.errors import NotTheServer, PeerError, ProtocolError, Refused, Unreachable
+from nbchat.core.errors import (
+    CertificateChanged,
+    NotTheServer,
+    PeerError,
+    ProtocolError,
+    Refused,
+    Unreachable,
+)
 from nbchat.core.frames import (
     VERSION,
     Away,
@@ -39,7 +46,8 @@ from nbchat.core.frames import (
 )
 from nbchat.core.limits import Limits
 from nbchat.core.texts import visible
-from nbchat.net.address import Address
+from nbchat.net import tls
+from nbchat.net.link import Address
 from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
@@ -133,6 +141,12 @@ class NativeConnection(Connection):
         """Whether the server has shown that it knows the secret; until then it is believed nothing."""
 
     def begin(self) -> None:
+        if self._address.pin:
+            encrypted = self._transport.get_extra_info("ssl_object")  # type: ignore[union-attr]
+            shown = tls.pin_of(encrypted.getpeercert(binary_form=True))
+            if shown != self._address.pin:  # not a byte of ours is for somebody else
+                self.fail(CertificateChanged(self._changed(shown), self._address.pin, shown))
+                return
         self.write(wire.encode(Hello(v=VERSION, key=self._address.key_id, nonce=self._nonce)))
 
     def took(self, data: bytes) -> None:
@@ -163,6 +177,16 @@ class NativeConnection(Connection):
         self._is_proved = True
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
+
+    def _changed(self, shown: str) -> str:
+        return (
+            f"The server at {self._address.host}:{self._address.port} is not the one this link was made for: "
+            "its certificate is another. Nothing was sent to it.\n"
+            f"  the link says:    {tls.readable(self._address.pin)}\n"
+            f"  the server shows: {tls.readable(shown)}\n"
+            "Ask the host for a new link (server.invite()). If the host knows of no change, somebody else "
+            "answers there: do not join."
+        )
 
     def _stranger(self) -> str:
         return (

@@ -12,7 +12,8 @@ import msgspec
 from nbchat.core import names
 from nbchat.core.errors import UsageError
 from nbchat.core.limits import Limits
-from nbchat.net import address
+from nbchat.net import networks
+from nbchat.net.link import is_loopback
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -26,6 +27,8 @@ class Options(msgspec.Struct, frozen=True):
     plain: bool
     keep: int | timedelta | None
     limits: Limits
+    lan: tuple[str, ...] = ()
+    """The addresses in networks where it listens as well, with encryption; the first stands in links."""
 
     @property
     def file(self) -> Path | None:
@@ -39,6 +42,7 @@ def check(
     history: str | os.PathLike[str] | None,
     process: bool,
     plain: bool | None,
+    lan: bool,
     keep: int | timedelta | None,
     limits: Limits | None,
 ) -> Options:
@@ -47,15 +51,7 @@ def check(
         if not isinstance(name, str):
             raise UsageError(f"serve({name!r}): a chat's name is text, such as nbchat.serve('cs101').")
         name = names.check(name, "chat's name")
-    if not isinstance(host, str):
-        raise UsageError(f"serve(host={host!r}): a host is text, such as '127.0.0.1'.")
-    if host == "localhost":
-        host = "127.0.0.1"
-    if not address._is_loopback(host) or host == "::1":
-        raise UsageError(
-            f"serve(host={host!r}): this version serves this machine only (host='127.0.0.1'). "
-            "A chat for other machines needs encryption, which is still to come."
-        )
+    host, networked = _hosts(host, lan)
     if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
         raise UsageError(f"serve(port={port!r}): a port is a number from 1 to 65535, or 0 for any free one.")
     if history == "auto":
@@ -67,7 +63,7 @@ def check(
             f"serve(process={process!r}): True runs the server in a process of its own, False on a thread."
         )
     if plain is None:
-        plain = "JUPYTERHUB_USER" not in os.environ
+        plain = "JUPYTERHUB_USER" not in os.environ and not networked
     is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
     is_age = isinstance(keep, timedelta) and keep > timedelta()
     if not (keep is None or is_number or is_age):
@@ -80,7 +76,28 @@ def check(
             f"serve(limits={limits!r}): limits are given as nbchat.Limits(text=4096), for example."
         )
     place = str(Path(os.fspath(history)).expanduser().absolute()) if history is not None else ""
-    return Options(name, host, port, place, process, bool(plain), keep, limits or Limits())
+    return Options(name, host, port, place, process, bool(plain), keep, limits or Limits(), networked)
+
+
+def _hosts(host: str, lan: bool) -> tuple[str, tuple[str, ...]]:
+    """Where to listen: the address on this machine, and those in networks."""
+    if not isinstance(host, str):
+        raise UsageError(f"serve(host={host!r}): a host is text, such as '127.0.0.1'.")
+    if not isinstance(lan, bool):
+        raise UsageError(
+            f"serve(lan={lan!r}): True serves this machine's network as well, False this machine only. An "
+            "address goes into host=…"
+        )
+    here, found = "127.0.0.1", []
+    if is_loopback(host) and host not in ("localhost", "::1"):
+        here = host
+    elif host in ("0.0.0.0", ""):
+        found = [networks.lan_address(), *networks.addresses()]
+    elif host != "localhost":
+        found = [networks.resolve(host)]
+    if lan and not found:
+        found = [networks.lan_address()]
+    return here, tuple(dict.fromkeys(found))
 
 
 def _data_file(name: str) -> Path:

@@ -47,7 +47,7 @@ class ServerProcess:
     def __init__(
         self,
         options: Options,
-        sock: socket.socket | None,
+        socks: list[socket.socket] | None,
         known: list[Key],
         *,
         preferred: int,
@@ -56,9 +56,13 @@ class ServerProcess:
         self.host, self.port = options.host, preferred
         self.running: address.Running | None = None
         self.damage: str | None = None
-        self._sock = sock
+        self._socks = socks
         self._order = Serve(
-            options, known, is_own_place, sock.fileno() if sock is not None else None, preferred
+            options,
+            known,
+            is_own_place,
+            [sock.fileno() for sock in socks] if socks is not None else None,
+            preferred,
         )
         self._patience = options.limits.flush + _PATIENCE
         self._keys: list[Key] = []
@@ -80,7 +84,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Return when it listens, or raise what went wrong."""
-        child = self._child = _spawn(self._order.socket)
+        child = self._child = _spawn(self._order.sockets)
         self._reader = threading.Thread(target=self._read, name=f"nbchat process {child.pid}", daemon=True)
         self._reader.start()
         try:
@@ -90,8 +94,8 @@ class ServerProcess:
             raise
         self.running, self.damage, self._keys = serving.running, serving.damage, serving.keys
         self.host, self.port = serving.running.host, serving.running.port
-        if self._sock is not None:
-            self._sock.close()  # else the port would be taken for as long as this process is there
+        for sock in self._socks or ():
+            sock.close()  # else the port would be taken for as long as this process is there
         with self._lock:
             if not self._has_ended:
                 address.here[self.port] = self.running
@@ -223,7 +227,7 @@ class ServerProcess:
                 log.warning("the server's process (%d): %s", child.pid, self._last_words)
 
 
-def _spawn(sock: int | None) -> subprocess.Popen[bytes]:
+def _spawn(sockets: list[int] | None) -> subprocess.Popen[bytes]:
     """Start a child. Only its pipes say what it is to do: everybody on a machine sees arguments."""
     pipe = subprocess.PIPE
     try:
@@ -235,7 +239,7 @@ def _spawn(sock: int | None) -> subprocess.Popen[bytes]:
             stdout=pipe,
             stderr=pipe,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(_path())},
-            pass_fds=(sock,) if sock is not None else (),
+            pass_fds=sockets or (),
             start_new_session=True,  # Ctrl-C and an interrupted cell are not for it
             creationflags=0x0800_0200 if sys.platform == "win32" else 0,  # a group of its own, no window
         )

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import secrets
+import ssl
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from nbchat.core import wire
 from nbchat.core.errors import (
+    CertificateChanged,
     ChatError,
     Closed,
     NameTaken,
@@ -49,8 +51,9 @@ from nbchat.core.frames import (
 from nbchat.core.frames import Refused as RefusedFrame
 from nbchat.core.limits import UNDER_WAY, Limits
 from nbchat.core.transcript import Message, from_said
-from nbchat.net import address
+from nbchat.net import address, tls
 from nbchat.net.connection import NativeConnection, PlainConnection
+from nbchat.net.link import Address
 from nbchat.net.loops import new_loop
 from nbchat.net.state import State
 
@@ -209,6 +212,8 @@ class Receiver:
                 raise reason
             if isinstance(reason, Refused) and reason.code in _HOPELESS:
                 raise reason
+            if isinstance(reason, CertificateChanged):
+                raise reason
             delay = self._delay(attempt)
             self._state.set(
                 status="reconnecting",
@@ -239,10 +244,21 @@ class Receiver:
             where = self._target.find()
             conn = self._conn = self._prepare(where)
             async with asyncio.timeout(_CONNECT):
-                await self._loop.create_connection(lambda: conn, where.host, where.port)
+                if where.pin:
+                    await self._loop.create_connection(
+                        lambda: conn, where.host, where.port, ssl=tls.client_context(), server_hostname=""
+                    )
+                else:
+                    await self._loop.create_connection(lambda: conn, where.host, where.port)
         except UsageError as error:
             return error
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            self._broke_off = isinstance(error, ConnectionResetError)
+            if where.pin and isinstance(error, ssl.SSLError | ConnectionResetError):
+                return Unreachable(
+                    f"What answers at {where.host}:{where.port} is not encrypted as this link says, so "
+                    "nothing was sent to it. Ask the host for a new link (server.invite())."
+                )
             return Unreachable(
                 f"Nobody answers at {where.host}:{where.port}. Is the server running? "
                 "(nbchat.serve() starts one.)"
@@ -257,7 +273,7 @@ class Receiver:
             return Unreachable("The server hung up before it answered.")
         return ended
 
-    def _prepare(self, where: address.Address) -> NativeConnection | PlainConnection:
+    def _prepare(self, where: Address) -> NativeConnection | PlainConnection:
         state = self._state
         if where.room and not self._was_welcome:
             state.set(room=where.room)

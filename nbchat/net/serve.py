@@ -20,7 +20,7 @@ from nbchat.core import names
 from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
-from nbchat.net import address
+from nbchat.net import address, link
 from nbchat.net.options import Options, check
 from nbchat.net.process import CAN_PASS, ServerProcess
 from nbchat.net.server import Server
@@ -29,6 +29,12 @@ from nbchat.store import RoomStore, open_store
 
 _servers: list[Server] = []
 _serving = threading.Lock()
+_PLAIN_TOO = (
+    "Plain-text clients may join this chat, but on this machine only (127.0.0.1:{port}): they are not "
+    "encrypted and cannot prove who they are, so none is taken from the network."
+)
+_TRIES = 20
+"""Free ports that are tried until one is free at all addresses."""
 
 
 def serve(
@@ -39,6 +45,7 @@ def serve(
     history: str | os.PathLike[str] | Literal["auto"] | None = "auto",
     process: bool = False,
     plain: bool | None = None,
+    lan: bool = False,
     keep: int | timedelta | None = None,
     limits: Limits | None = None,
 ) -> Server:
@@ -58,8 +65,12 @@ def serve(
     however busy. That process ends with this one. All else is the same, but for a chat in memory: when it
     restarts with other options, and one of the two is in a process of its own, its log begins anew.
 
-    ``plain``: whether plain-text clients (the first generation's, ``nc``) may join; None allows them
-    outside a JupyterHub.
+    ``lan``: True serves this machine's network as well. There, connections are encrypted (TLS 1.3), and who
+    comes needs a link from ``server.invite()``. So is a ``host`` that is not loopback, and "0.0.0.0" for
+    all of this machine's networks. Within this machine all is as without it.
+
+    ``plain``: whether plain-text clients (the first generation's, ``nc``) on this machine may join; None
+    allows them outside a JupyterHub, if no network is served.
 
     ``keep``: what is kept of the history: a number of messages in each room, or an age
     (``datetime.timedelta(days=30)``); what is older is taken away for good. None keeps everything.
@@ -70,7 +81,7 @@ def serve(
     Raises AddressInUse, AlreadyServing (another process keeps that chat's history), BadName, StoreDown
     (the history cannot be opened) and UsageError. May be called from any thread.
     """
-    options = check(name, host, port, history, process, plain, keep, limits)
+    options = check(name, host, port, history, process, plain, lan, keep, limits)
     with _serving:
         old = _find(options)
         if old is not None and old._options == options and old.is_running:
@@ -80,6 +91,8 @@ def serve(
     is_told = old is not None and server._store is not None and server._store is old._store
     if server._runner.damage and not is_told:
         warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=2)
+    if options.lan and options.plain:
+        warnings.warn(_PLAIN_TOO.format(port=server.port), RuntimeWarning, stacklevel=2)
     return server
 
 
@@ -89,29 +102,30 @@ def _start(options: Options, old: Server | None, *, is_own_place: bool) -> Serve
     The same chat with other options keeps its port and its keys. It keeps its log where that is in the same
     file, or was in this process's memory and stays there.
     """
-    preferred = old.port if old is not None else address.DEFAULT_PORT
+    preferred = old.port if old is not None else link.DEFAULT_PORT
     store: RoomStore | None = None
     known: list[Key] = []
     listens_here = CAN_PASS or not options.process
     # If a port that was asked for is taken, the old server goes on.
-    sock = listen(options, preferred) if listens_here and options.port not in (None, preferred) else None
+    is_elsewhere = options.port not in (None, preferred)
+    socks = listen(options, preferred) if listens_here and is_elsewhere else None
     if old is not None:
         known = old._runner.keys()
         if old._options.file == options.file and not options.process:
             store = old._runner.hand_over()
         old.stop()
-    if sock is None and listens_here:
-        sock = listen(options, preferred)
+    if socks is None and listens_here:
+        socks = listen(options, preferred)
     runner: ServerThread | ServerProcess
     try:
-        if sock is None or options.process:
-            runner = ServerProcess(options, sock, known, preferred=preferred, is_own_place=is_own_place)
+        if socks is None or options.process:
+            runner = ServerProcess(options, socks, known, preferred=preferred, is_own_place=is_own_place)
         else:
             store = store or open_store(options.file, time.time, is_own_place=is_own_place)
-            runner = ServerThread(options, sock, store, known)
+            runner = ServerThread(options, socks, store, known)
         runner.start()
     except BaseException:
-        if sock is not None:
+        for sock in socks or ():
             sock.close()
         raise
     return Server(options, runner)
@@ -129,36 +143,55 @@ def _find(options: Options) -> Server | None:
     return None
 
 
-def listen(options: Options, preferred: int) -> socket.socket:
-    """A socket that listens where the options say; without a port there, on the preferred one or the next
-    that is free. Raises AddressInUse or UsageError, which say what to type."""
+def listen(options: Options, preferred: int) -> list[socket.socket]:
+    """Sockets that listen where the options say, the one for this machine first, all on one port; without a
+    port there, on the preferred one or the next that is free. Raises AddressInUse or UsageError, which say
+    what to type."""
     if options.port is not None:
-        candidates = [options.port]
+        candidates = [options.port] * (1 if options.port else _TRIES)
     else:
-        candidates = [preferred, *(port for port in address.PORTS if port != preferred)]
-    for port in candidates:
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        candidates = [preferred, *(port for port in link.PORTS if port != preferred)]
+    for tried, port in enumerate(candidates, 1):
+        socks: list[socket.socket] = []
+        host = options.host
         try:
-            if sys.platform == "win32":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-            else:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((options.host, port))
-            sock.listen(1024)
-            sock.setblocking(False)
-            return sock
+            for host in (options.host, *options.lan):
+                socks.append(_listening(host, socks[0].getsockname()[1] if socks else port))
+            return socks
         except OSError as error:
-            sock.close()
+            for sock in socks:
+                sock.close()
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise UsageError(
-                    f"The server cannot listen on {options.host}:{port}: {error.strerror}."
-                ) from error
-            if options.port is not None:
-                raise AddressInUse(_taken(options.host, port, error)) from error
+                raise UsageError(_no_address(options, host, port, error)) from error
+            if options.port is not None and tried == len(candidates):
+                raise AddressInUse(_taken(host, port, error)) from error
     raise AddressInUse(
-        f"All ports from {address.PORTS[0]} to {address.PORTS[-1]} are taken. Let the system choose one: "
+        f"All ports from {link.PORTS[0]} to {link.PORTS[-1]} are taken. Let the system choose one: "
         "nbchat.serve(port=0)"
     )
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _no_address(options: Options, host: str, port: int, error: OSError) -> str:
+    text = f"The server cannot listen on {host}:{port}: {error.strerror}."
+    if host in options.lan:
+        text += " A host is one of this machine's own addresses; nbchat.serve(lan=True) finds it."
+    return text
 
 
 def _taken(host: str, port: int, error: OSError) -> str:

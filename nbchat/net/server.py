@@ -11,10 +11,13 @@ import os
 import threading
 from types import TracebackType
 
+import msgspec
+
 from nbchat.core import names
 from nbchat.core.errors import UsageError
 from nbchat.core.transcript import Member
 from nbchat.net import address
+from nbchat.net.link import Address
 from nbchat.net.options import Options
 from nbchat.net.process import ServerProcess
 from nbchat.net.thread import ServerThread
@@ -41,8 +44,8 @@ class Server:
 
     @property
     def host(self) -> str:
-        """Where it listens: the address."""
-        return self._runner.host
+        """Where it listens: the address, that in the network if it serves one."""
+        return self._options.lan[0] if self._options.lan else self._runner.host
 
     @property
     def port(self) -> int:
@@ -52,7 +55,7 @@ class Server:
     @property
     def url(self) -> str:
         """The link without its secret: enough for this machine's own user."""
-        return address.Address(self.host, self.port).link
+        return self._public.link
 
     @property
     def is_running(self) -> bool:
@@ -80,7 +83,8 @@ class Server:
             raise UsageError("An invitation lasts between 0 hours and a year: server.invite(hours=12).")
         room = names.check(room, "room name") if room is not None else None
         key = self._runner.invite(hours * 3600)
-        return address.Address(self.host, self.port, room, key.id, key.secret).whole_link
+        where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
+        return where.whole_link
 
     def stop(self) -> None:
         """Say goodbye to everybody, free the port and close the history. A second call does nothing."""
@@ -100,6 +104,11 @@ class Server:
     def _running(self) -> address.Running | None:
         """How it is found; known from its start on, and needed to join it."""
         return self._runner.running
+
+    @property
+    def _public(self) -> Address:
+        """How others reach it, without a key."""
+        return self._running.public if self._running is not None else Address(self.host, self.port)
 
     @property
     def _store(self) -> RoomStore | None:

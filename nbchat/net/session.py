@@ -34,8 +34,9 @@ _BAD_KEY = (
 class Connection(asyncio.Protocol):
     """A socket, and who speaks there. The hub knows a member's connection by this object."""
 
-    def __init__(self, shell: Shell) -> None:
+    def __init__(self, shell: Shell, *, is_secured: bool = False) -> None:
         self._shell = shell
+        self._is_secured = is_secured
         self._transport: asyncio.Transport | None = None
         self._first = b""
         self._greeted = False
@@ -201,7 +202,8 @@ class Connection(asyncio.Protocol):
 
     def _may_be_plain(self) -> bool:
         if self._is_own is None:
-            self._is_own = self._shell.allows_plain and is_own_user(self.peer, self._here)
+            may_be = self._shell.allows_plain and not self._is_secured
+            self._is_own = may_be and is_own_user(self.peer, self._here)
         return self._is_own
 
     def _become_plain(self) -> None:

@@ -22,9 +22,10 @@ import msgspec
 from nbchat.core.errors import AlreadyServing, UsageError
 from nbchat.core.frames import MemberInfo
 from nbchat.core.keys import Key
-from nbchat.net import address
+from nbchat.net import address, tls
 from nbchat.net.loops import new_loop
 from nbchat.net.options import Options
+from nbchat.net.secure import Secured
 from nbchat.net.session import Connection
 from nbchat.net.shell import Shell, new_key
 from nbchat.store import RoomStore
@@ -32,6 +33,8 @@ from nbchat.store import RoomStore
 log = logging.getLogger("nbchat")
 
 T = TypeVar("T")
+Door = tuple[Callable[[], asyncio.Protocol], socket.socket]
+"""What answers at a socket, and the socket."""
 START = 30.0
 """Seconds to open the history and listen; a disk that hangs should not hang the cell for ever."""
 _ENDING = 3.0
@@ -43,13 +46,15 @@ class ServerThread:
 
     where = "a thread of this notebook"
 
-    def __init__(self, options: Options, sock: socket.socket, store: RoomStore, known: list[Key]) -> None:
-        self.host, self.port = sock.getsockname()[:2]
+    def __init__(
+        self, options: Options, socks: list[socket.socket], store: RoomStore, known: list[Key]
+    ) -> None:
+        self.host, self.port = socks[0].getsockname()[:2]
         self.store = store
         self.running: address.Running | None = None
         self.shell: Shell | None = None
         self._options = options
-        self._sock = sock
+        self._socks = socks
         self._known = known
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -112,7 +117,8 @@ class ServerThread:
     def forked(self) -> None:
         """In a forked child: let go of the copied sockets, so that peers see the parent's end."""
         shell = self.shell
-        for fileno in (self._sock.fileno(), *(shell.filenos() if shell is not None else ())):
+        listening = [sock.fileno() for sock in self._socks]
+        for fileno in (*listening, *(shell.filenos() if shell is not None else ())):
             with contextlib.suppress(OSError):
                 os.close(fileno)
         self.store.forked()
@@ -131,7 +137,8 @@ class ServerThread:
             else:
                 log.exception("the server's thread ended")
         finally:
-            self._sock.close()
+            for sock in self._socks:
+                sock.close()
 
     async def _main(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -170,10 +177,18 @@ class ServerThread:
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
         shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
-        listener = await loop.create_server(lambda: Connection(shell), sock=self._sock, backlog=1024)
+        doors, pin = self._doors(shell)
+        listeners = [await loop.create_server(door, sock=sock, backlog=1024) for door, sock in doors]
         self.shell = shell
         self.running = address.Running(
-            os.getpid(), self.host, self.port, store.log_id, (host_key.id, host_key.secret), options.name
+            os.getpid(),
+            self.host,
+            self.port,
+            store.log_id,
+            (host_key.id, host_key.secret),
+            options.name,
+            options.lan[0] if options.lan else "",
+            pin,
         )
         try:
             address.announce(self.running)
@@ -183,8 +198,20 @@ class ServerThread:
         try:
             await end.wait()
         finally:
-            listener.close()
+            for listener in listeners:
+                listener.close()
             await shell.close("The server was stopped.")
+
+    def _doors(self, shell: Shell) -> tuple[list[Door], str]:
+        """What answers at each socket, and the certificate's pin: on this machine the bare language, in
+        networks the same inside TLS."""
+        here, *networks = self._socks
+        doors: list[Door] = [(lambda: Connection(shell), here)]
+        if not networks:
+            return doors, ""
+        context, pin = tls.server_context()
+        doors += [(lambda: Secured(context, Connection(shell, is_secured=True)), sock) for sock in networks]
+        return doors, pin
 
     def ask(self, question: Callable[[Shell], T]) -> T:
         """Ask something of the loop thread and wait for the answer."""

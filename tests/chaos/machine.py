@@ -26,7 +26,7 @@ from pathlib import Path
 from msgspec import json as fast_json
 
 from nbchat.core.frames import Body
-from nbchat.net.address import parse
+from nbchat.net.link import parse
 from tests.chaos.crowd import name_of
 from tests.chaos.history import Line, Sender, View, check
 from tests.chaos.proxy import Proxy, by_chance, untouched

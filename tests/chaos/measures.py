@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 import nbchat
-from nbchat.net.address import parse
+from nbchat.net.link import parse
 from tests.chaos.machine import Child
 from tests.chaos.proxy import Proxy
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import nbchat
 from nbchat.core import keys
-from nbchat.net.address import parse
+from nbchat.net import tls
+from nbchat.net.link import parse
 
 PATIENCE = 20.0
 """Seconds after which something that was waited for counts as missing."""
@@ -28,7 +29,7 @@ def saw(client: nbchat.Client, *names: str) -> None:
 
 
 class Raw:
-    """A bare native client on a blocking socket."""
+    """A bare native client on a blocking socket, with TLS where the link has a pin."""
 
     def __init__(self, link: str, name: str | None = None, *, buffer: int | None = None, **join: Any) -> None:
         where = parse(link)
@@ -37,6 +38,8 @@ class Raw:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.socket.settimeout(PATIENCE)
         self.socket.connect((where.host, where.port))
+        if where.pin:
+            self.socket = tls.client_context().wrap_socket(self.socket)
         self._file = self.socket.makefile("rb")
         if name is not None:
             self.join(link, name, **join)

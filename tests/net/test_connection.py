@@ -12,8 +12,8 @@ import pytest
 import nbchat
 from nbchat.core.errors import NotTheServer, PeerError, Unreachable
 from nbchat.core.frames import Join
-from nbchat.net.address import Address
 from nbchat.net.connection import NativeConnection
+from nbchat.net.link import Address
 from tests.net.helpers import PATIENCE
 
 WELCOME = {

@@ -43,7 +43,7 @@ import pytest
 
 import nbchat
 from nbchat.core import frames
-from nbchat.net.address import parse
+from nbchat.net.link import parse
 from tests.net.helpers import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent

@@ -26,7 +26,7 @@ import nbchat
 from nbchat.core import errors
 from nbchat.core.errors import AddressInUse, ChatError, StoreDown, UsageError
 from nbchat.core.keys import Key
-from nbchat.net import address
+from nbchat.net import address, link
 from nbchat.net import client as clients
 from nbchat.net import process as processes
 from nbchat.net import serve as servers
@@ -250,7 +250,7 @@ def test_what_prints_before_the_child_has_begun_is_no_answer(
 def test_where_no_socket_can_be_passed_the_child_finds_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "CAN_PASS", False)
     with nbchat.serve("class", history=None) as server, nbchat.connect(server, name="ada") as ada:
-        assert server.port in address.PORTS
+        assert server.port in link.PORTS
         assert ada.send("hello").wait().seq == 1
         with pytest.raises(AddressInUse, match="a chat that runs already"):
             nbchat.serve("other", port=server.port, history=None)

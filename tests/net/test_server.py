@@ -16,6 +16,7 @@ import pytest
 import nbchat
 from nbchat.core.errors import AddressInUse, AlreadyServing, BadName, StoreDown, UsageError
 from nbchat.net import address
+from nbchat.net.link import PORTS, parse
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
 SERVE = """
@@ -112,8 +113,8 @@ def test_the_default_port_gives_way_and_a_named_one_does_not() -> None:
         with pytest.raises(AddressInUse, match=r"another program. Leave the port out: nbchat.serve\(\)"):
             nbchat.serve(port=port)
     with nbchat.serve("one", history=None) as one, nbchat.serve("two", history=None) as two:
-        assert one.port in address.PORTS
-        assert two.port in address.PORTS
+        assert one.port in PORTS
+        assert two.port in PORTS
         assert one.port != two.port
         with pytest.raises(AddressInUse, match=r"a chat that runs already. Join it with nbchat.join\(\)"):
             nbchat.serve("three", port=one.port, history=None)
@@ -203,7 +204,7 @@ def test_no_secret_is_shown_but_by_invite(server: nbchat.Server, caplog: pytest.
         repr(vars(client)),
         repr(vars(server)),
     ]
-    shown += [repr(address.here), repr(address.parse(link)), str(other.welcome), caplog.text]
+    shown += [repr(address.here), repr(parse(link)), str(other.welcome), caplog.text]
     try:
         nbchat.connect(link.replace(".", ".x"), name="bob")
     except nbchat.ChatError as error:

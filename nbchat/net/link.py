@@ -1,0 +1,99 @@
+"""Links: where to connect, with which key, and which certificate has to answer there.
+
+``nbchat://HOST:PORT/ROOM?pin=sha256:…#k=KEYID.SECRET``. The pin is there if the host is another machine:
+then the connection is encrypted, and nothing is said to whoever shows another certificate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from msgspec import Struct
+
+from nbchat.core import names
+from nbchat.core.errors import BadLink, BadName
+
+DEFAULT_PORT = 14900
+PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+_PIN = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class Address(Struct, frozen=True):
+    """Where to connect, and with which key. Its repr and ``link`` leave the secret out.
+
+    ``pin`` is "sha256:" and the SHA-256 of the server's certificate, in hex; without one the connection
+    is not encrypted.
+    """
+
+    host: str
+    port: int
+    room: str | None = None
+    key_id: str = ""
+    secret: str = ""
+    plain: bool = False
+    pin: str = ""
+
+    @property
+    def link(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        room = f"/{quote(self.room)}" if self.room else ""
+        pin = f"?pin={self.pin}" if self.pin else ""
+        return f"{'plain' if self.plain else 'nbchat'}://{host}:{self.port}{room}{pin}"
+
+    @property
+    def whole_link(self) -> str:
+        """The link with the secret in it, for somebody who asked for an invitation."""
+        return f"{self.link}#k={self.key_id}.{self.secret}"
+
+    def __repr__(self) -> str:
+        return f"<Address {self.link}>"
+
+    def __rich_repr__(self) -> Iterator[str]:  # type: ignore[override]
+        yield self.link
+
+
+def parse(link: str) -> Address:
+    """A link as an address. Raises :class:`BadLink` that says what a link looks like."""
+    shape = "A link looks like nbchat://127.0.0.1:14900/lobby#k=… (or plain://127.0.0.1:14900)."
+    try:
+        parts = urlsplit(link.strip())
+        host, port = parts.hostname, parts.port or DEFAULT_PORT
+    except ValueError:
+        raise BadLink(f"This link cannot be read. {shape}") from None
+    if parts.scheme not in ("nbchat", "plain") or not host:
+        raise BadLink(f"This is no link to a chat. {shape}")
+    try:
+        room = names.check(unquote(parts.path.strip("/")), "room name") if parts.path.strip("/") else None
+    except BadName as error:
+        raise BadLink(f"{error} {shape}") from None
+    key_id = secret = ""
+    if parts.fragment:
+        key_id, dot, secret = parts.fragment.removeprefix("k=").partition(".")
+        if not (parts.fragment.startswith("k=") and key_id and dot and secret):
+            raise BadLink(f"The end of this link (after the #) is cut or changed; copy it whole. {shape}")
+    pin = _pin(parts.query)
+    is_plain = parts.scheme == "plain"
+    if not pin and not is_plain and not is_loopback(host):
+        raise BadLink(
+            f"This link leads to another machine ({host}) and does not say how to know it: the part "
+            "?pin=sha256:… is missing. Ask for the whole link (the host gets it from server.invite()), and "
+            "copy it to its end."
+        )
+    return Address(host, port, room, key_id, secret, is_plain, pin)
+
+
+def _pin(query: str) -> str:
+    """A link's pin, or none. A pin that is damaged is no reason to go without one."""
+    found = parse_qs(query, keep_blank_values=True).get("pin", [])
+    if not found:
+        return ""
+    if len(found) > 1 or not _PIN.fullmatch(pin := found[0].lower()):
+        raise BadLink("The pin in this link (?pin=sha256:…) is cut or changed; copy the link whole.")
+    return pin
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name alone."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
