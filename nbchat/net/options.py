@@ -42,9 +42,9 @@ def check(
     history: str | os.PathLike[str] | None,
     process: bool,
     plain: bool | None,
-    lan: bool,
     keep: int | timedelta | None,
     limits: Limits | None,
+    lan: bool = False,
 ) -> Options:
     """The arguments as options. Raises UsageError or BadName, which say what to type."""
     if name is not None:

@@ -81,7 +81,7 @@ def serve(
     Raises AddressInUse, AlreadyServing (another process keeps that chat's history), BadName, StoreDown
     (the history cannot be opened) and UsageError. May be called from any thread.
     """
-    options = check(name, host, port, history, process, plain, lan, keep, limits)
+    options = check(name, host, port, history, process, plain, keep, limits, lan)
     with _serving:
         old = _find(options)
         if old is not None and old._options == options and old.is_running:

@@ -186,6 +186,7 @@ _WITH_MORE = [
     errors.Refused("a_word", "What happened.", "ada2"),
     errors.NameTaken("name_in_use", "What happened.", "ada2"),
     errors.NotConfirmed("What happened."),
+    errors.CertificateChanged("What happened.", "sha256:0", "sha256:1"),
 ]
 
 

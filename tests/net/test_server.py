@@ -177,7 +177,7 @@ def test_the_runtime_file_is_for_its_user_alone(server: nbchat.Server) -> None:
         ({"name": 5}, UsageError, "text"),
         ({"port": 70000}, UsageError, "1 to 65535"),
         ({"port": "14900"}, UsageError, "number"),
-        ({"host": "0.0.0.0"}, UsageError, "this machine only"),
+        ({"host": "203.0.113.9"}, UsageError, "this machine's own addresses"),
         ({"limits": 5}, UsageError, "nbchat.Limits"),
         ({"history": 5}, UsageError, "history"),
         ({"history": "/dev/null/chat.sqlite"}, StoreDown, "history=None"),
