@@ -15,12 +15,19 @@ import msgspec
 
 
 class Key(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A key as the server keeps it. ``role`` is ``host`` or ``member``; ``ends`` is in seconds since 1970."""
+    """A key as the server keeps it. ``role`` is ``host`` or ``member``; ``ends`` is in seconds since 1970
+    (the host's own key has no end)."""
 
     id: str
     secret: str
     role: str = "member"
     ends: float | None = None
+    name: str | None = None
+    """The only name it is for, if there is one."""
+    once: bool = False
+    """True: the first session that comes in with it is the only one."""
+    sessions: tuple[str, ...] | None = None
+    """The only sessions that it is for, if it was used up or made void."""
 
     def __repr__(self) -> str:
         return f"Key({self.id!r}, role={self.role!r})"

@@ -41,6 +41,8 @@ class Limits:
     """At one time: a class of 300 with a second page open here and there."""
     unnamed: int = 64
     """Connections that have not named themselves; beyond it the oldest silent one gives way."""
+    guesses: int = 5
+    """Wrong proofs in a minute from one address; further ones are answered slowly for a minute."""
     page: int = 500
     """Messages in one page of history."""
     backlog: int = 50

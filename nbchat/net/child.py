@@ -26,7 +26,7 @@ from nbchat.core.errors import ChatError
 from nbchat.core.keys import Key
 from nbchat.net import address
 from nbchat.net.options import Options
-from nbchat.net.thread import ServerThread
+from nbchat.net.thread import Invite, ServerThread
 from nbchat.store import open_store
 
 log = logging.getLogger("nbchat")
@@ -50,17 +50,23 @@ class Members(Struct, frozen=True, tag="members"):
     """Who is there: answered by a list of :class:`~nbchat.core.frames.MemberInfo`."""
 
 
-class Invite(Struct, frozen=True, tag="invite"):
-    """Make a member's key: answered by it."""
+class Revoke(Struct, frozen=True, tag="revoke"):
+    """Make all invitations void: answered by null."""
 
-    seconds: float
+
+class Keys(Struct, frozen=True, tag="keys"):
+    """The keys that are in use: answered by a list of them."""
+
+
+What = Serve | Members | Invite | Revoke | Keys
+"""All orders. ``Invite`` is answered by the new key."""
 
 
 class Order(Struct, frozen=True):
     """One line to the child. ``id`` is the parent's mark, which the answer bears, too."""
 
     id: int
-    what: Serve | Members | Invite
+    what: What
 
 
 class Serving(Struct, frozen=True):
@@ -153,7 +159,7 @@ def _begin(order: Serve) -> ServerThread:
     return server
 
 
-def _answer(server: ServerThread | None, what: Serve | Members | Invite) -> object:
+def _answer(server: ServerThread | None, what: What) -> object:
     assert server is not None
     match what:
         case Serve():
@@ -161,5 +167,10 @@ def _answer(server: ServerThread | None, what: Serve | Members | Invite) -> obje
             return Serving(server.running, server.keys(), server.damage)
         case Members():
             return server.members()
-        case Invite(seconds):
-            return server.invite(seconds)
+        case Invite():
+            return server.invite(what)
+        case Revoke():
+            server.revoke()
+            return None
+        case Keys():
+            return server.keys()

@@ -24,9 +24,9 @@ from nbchat.core.errors import UsageError
 from nbchat.core.frames import MemberInfo
 from nbchat.core.keys import Key
 from nbchat.net import address
-from nbchat.net.child import Answer, Invite, Members, Order, Serve, Serving
+from nbchat.net.child import Answer, Keys, Members, Order, Revoke, Serve, Serving, What
 from nbchat.net.options import Options
-from nbchat.net.thread import START
+from nbchat.net.thread import START, Invite
 
 log = logging.getLogger("nbchat")
 
@@ -109,16 +109,25 @@ class ServerProcess:
     def members(self) -> list[MemberInfo]:
         return self._ask(Members(), list[MemberInfo])
 
-    def invite(self, seconds: float) -> Key:
-        """Make a member's key that ends after so many seconds."""
-        key = self._ask(Invite(seconds), Key)
+    def invite(self, wanted: Invite) -> Key:
+        """Make a key."""
+        key = self._ask(wanted, Key)
         self._keys.append(key)
         return key
 
+    def revoke(self) -> None:
+        """Make all invitations void, but for who is inside."""
+        self._ask(Revoke(), None)
+        self._keys = self._ask(Keys(), list[Key])
+
     def keys(self) -> list[Key]:
-        """The keys that are in use, for the server that comes next, also if the child was killed; none
-        once it was stopped."""
-        return [] if self._is_unwanted else list(self._keys)
+        """The keys that are in use, for the server that comes next; none once it was stopped. If the child
+        was killed, those that are known here: not the ones for one use, since they may have been used."""
+        if self._is_unwanted:
+            return []
+        with contextlib.suppress(UsageError):
+            return self._ask(Keys(), list[Key])
+        return [key for key in self._keys if not key.once]
 
     def hand_over(self) -> None:
         """Nothing: its memory cannot leave its process."""
@@ -152,7 +161,7 @@ class ServerProcess:
 
     # ── orders and answers ──
 
-    def _ask(self, what: Serve | Members | Invite, kind: type[T]) -> T:
+    def _ask(self, what: What, kind: type[T] | None) -> T:
         """Give an order, wait for the answer, and return it as its type."""
         future: Future[Answer] = Future()
         with self._lock:
@@ -175,7 +184,7 @@ class ServerProcess:
             self._waiting.pop(id, None)
         if answer.failure is not None:
             raise answer.failure.error
-        return msgspec.json.decode(answer.value, type=kind)
+        return cast(T, msgspec.json.decode(answer.value, type=kind))
 
     def _ended(self) -> UsageError:
         if self._child is None or self._is_unwanted:

@@ -10,6 +10,7 @@ import html
 import os
 import threading
 from types import TracebackType
+from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 
@@ -20,8 +21,11 @@ from nbchat.net import address
 from nbchat.net.link import Address
 from nbchat.net.options import Options
 from nbchat.net.process import ServerProcess
-from nbchat.net.thread import ServerThread
+from nbchat.net.thread import Invite, ServerThread
 from nbchat.store import RoomStore
+
+if TYPE_CHECKING:
+    from nbchat.net.invitation import Invitation
 
 _INVITE_HOURS = 12.0
 
@@ -74,17 +78,66 @@ class Server:
         """Where what is said is kept: a file's path, or "memory"."""
         return str(self._options.file or "memory")
 
-    def invite(self, room: str | None = None, *, hours: float = _INVITE_HOURS) -> str:
-        """A link with a member's key in it, for somebody else to join with.
+    @overload
+    def invite(
+        self,
+        room: str | None = ...,
+        *,
+        name: str | None = ...,
+        hours: float = ...,
+        once: bool = ...,
+        host: bool = ...,
+        qr: Literal[False] = ...,
+    ) -> str: ...
+    @overload
+    def invite(
+        self,
+        room: str | None = ...,
+        *,
+        name: str | None = ...,
+        hours: float = ...,
+        once: bool = ...,
+        host: bool = ...,
+        qr: Literal[True],
+    ) -> Invitation: ...
 
-        The key ends after ``hours``. Whoever has the link can join: send it, do not publish it.
+    def invite(
+        self,
+        room: str | None = None,
+        *,
+        name: str | None = None,
+        hours: float = _INVITE_HOURS,
+        once: bool = False,
+        host: bool = False,
+        qr: bool = False,
+    ) -> str | Invitation:
+        """A link with a key in it, for somebody else to join with: ``nbchat.join(link)`` is all they type.
+
+        Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
+
+        ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
+        joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
+        that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
-        if not isinstance(hours, int | float) or not 0 < hours < 24 * 366:
+        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours < 24 * 366:
             raise UsageError("An invitation lasts between 0 hours and a year: server.invite(hours=12).")
+        for word, value in (("once", once), ("host", host), ("qr", qr)):
+            if not isinstance(value, bool):
+                raise UsageError(f"server.invite({word}={value!r}): {word} is True or False.")
         room = names.check(room, "room name") if room is not None else None
-        key = self._runner.invite(hours * 3600)
+        name = names.check_member(name) if name is not None else None
+        key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
-        return where.whole_link
+        if not qr:
+            return where.whole_link
+        from nbchat.net.invitation import Invitation
+
+        return Invitation(where.whole_link)
+
+    def revoke_invites(self) -> None:
+        """Make all links void that :meth:`invite` has given out. Who is in a room stays and can come back
+        after an outage; nobody else can come in with them."""
+        self._runner.revoke()
 
     def stop(self) -> None:
         """Say goodbye to everybody, free the port and close the history. A second call does nothing."""

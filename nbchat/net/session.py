@@ -12,7 +12,9 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from nbchat.core import keys, plain, wire
+import msgspec
+
+from nbchat.core import keys, names, plain, wire
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import VERSION, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
 from nbchat.net.plain import PlainSession, is_own_user
@@ -62,6 +64,11 @@ class Connection(asyncio.Protocol):
     @property
     def is_plain(self) -> bool:
         return isinstance(self._session, PlainSession)
+
+    @property
+    def key_id(self) -> str | None:
+        """The id of the key that a native member came in with."""
+        return self._session.key_id if isinstance(self._session, NativeSession) else None
 
     @property
     def fileno(self) -> int:
@@ -237,6 +244,7 @@ class NativeSession:
         self._waiting: deque[bytes] = deque()
         self._is_paused = False
         self._key: keys.Key | None = None
+        """The hello's, or a decoy."""
         self._nonces: tuple[str, str] | None = None
         self._is_member = False
         self._rate = Rate(shell.limits, shell.loop.time())
@@ -259,6 +267,10 @@ class NativeSession:
         if self._timer is not None:
             self._timer.cancel()
         self._waiting.clear()
+
+    @property
+    def key_id(self) -> str | None:
+        return self._key.id if self._key is not None and self._is_member else None
 
     # ── one line after the other ──
 
@@ -339,23 +351,42 @@ class NativeSession:
         if hello.v != VERSION:
             self._refuse("version", f"This server speaks version {VERSION}. Update nbchat.")
             return
-        self._key, secret = self._shell.find_key(hello.key)
+        self._key = self._shell.find_key(hello.key)
         nonce = secrets.token_hex(16)
         self._nonces = (hello.nonce, nonce)
-        proof = keys.server_proof(secret, hello.nonce, nonce)
+        proof = keys.server_proof(self._key.secret, hello.nonce, nonce)
         self._conn.tell(Challenge(v=VERSION, nonce=nonce, proof=proof))
 
     def _join(self, join: Join, nonces: tuple[str, str]) -> None:
-        if self._key is None or not keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof):
-            self._refuse("bad_key", _BAD_KEY)
+        assert self._key is not None
+        is_right = keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof)
+        key = self._shell.opens(self._key, join.session)
+        if key is None or not is_right:
+            self._wrong()
             return
+        if key.name is not None:
+            if join.exact and names.skeleton(join.name) != names.skeleton(key.name):
+                self._refuse("other_name", f"This link is for {key.name!r}. Join by that name.", key.name)
+                return
+            join = msgspec.structs.replace(join, name=key.name)
         self._is_member = True
         self._lines.limit = self._shell.limits.line
         self._shell.named(self._conn)
-        self._shell.act(self._shell.hub.join(self._conn, join, self._key.role))
+        self._shell.act(self._shell.hub.join(self._conn, join, key.role))
+        self._shell.used(self._conn, key)
 
-    def _refuse(self, code: str, text: str) -> None:
-        self._conn.tell(Refused(code=code, text=text, fatal=True))
+    def _wrong(self) -> None:
+        """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""
+        wait = min(self._shell.failed(self._conn), self._shell.limits.hello / 2)
+        if not wait:
+            self._refuse("bad_key", _BAD_KEY)
+            return
+        self._waiting.clear()
+        self._conn.pause_reading()
+        self._timer = self._shell.loop.call_later(wait, self._refuse, "bad_key", _BAD_KEY)
+
+    def _refuse(self, code: str, text: str, suggestion: str | None = None) -> None:
+        self._conn.tell(Refused(code=code, text=text, fatal=True, suggestion=suggestion))
         self._conn.drop()
 
 

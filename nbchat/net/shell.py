@@ -18,10 +18,11 @@ from typing import Any
 
 import msgspec
 
-from nbchat.core import keys, plain, wire
+from nbchat.core import plain, wire
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Paged, Refused, Said, Stored, Trimmed
 from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
+from nbchat.core.keyring import Guesses, Keyring
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.net.fanout import Fanout, Reader
@@ -80,8 +81,8 @@ class Shell:
         self._store = store
         self._keep = keep
         self._clock = clock or _steady()
-        self._keys = {key.id: key for key in known_keys}
-        self._decoy_seed = secrets.token_bytes(16)
+        self._keys = Keyring(known_keys, secrets.token_bytes(16))
+        self._guesses = Guesses(limits.guesses)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
         self._connections: dict[Connection, None] = {}
@@ -366,22 +367,61 @@ class Shell:
         """The sockets of all connections, for a forked child to close."""
         return [conn.fileno for conn in self._connections]
 
-    def find_key(self, key_id: str) -> tuple[Key | None, str]:
-        """The key of an id and a secret to answer with; a void or unknown id gets a decoy's, so that
-        nobody learns which ids exist."""
-        key = self._keys.get(key_id)
-        if key is not None and key.is_valid(self._clock()):
-            return key, key.secret
-        return None, keys.decoy(self._decoy_seed, key_id)
+    # ── keys ──
 
-    def make_key(self, role: str, seconds: float) -> tuple[Key, list[Key]]:
-        """Make a key that ends after so many seconds; returns it, and all that are valid, for the store to
-        keep."""
-        now = self._clock()
-        key = new_key(role, now + seconds)
-        self._keys[key.id] = key
-        self._keys = {key.id: key for key in self._keys.values() if key.is_valid(now)}
-        return key, list(self._keys.values())
+    def find_key(self, key_id: str) -> Key:
+        """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
+        return self._keys.find(key_id, self._clock())
+
+    def opens(self, key: Key, session: str | None) -> Key | None:
+        """The key as it is now, if a session may come in with it."""
+        return self._keys.opens(key.id, session, self._clock())
+
+    def used(self, conn: Connection, key: Key) -> None:
+        """A connection came in with a key."""
+        session = self.hub.session_of(conn)
+        if session is not None and self._keys.used(key.id, session):
+            self._spawn(self._keep_used())
+
+    def failed(self, conn: Connection) -> float:
+        """A proof was wrong: the seconds until that is to be said."""
+        address = conn.peer[0] if conn.peer else ""
+        wait = self._guesses.failed(address, self.loop.time())
+        if self._guesses.has_begun(address):
+            log.warning(
+                "%d wrong proofs came from %s within a minute; more are answered slowly for a minute",
+                self.limits.guesses,
+                address,
+            )
+        return wait
+
+    def keys(self) -> list[Key]:
+        """The keys that are in use."""
+        return self._keys.valid(self._clock())
+
+    def make_key(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
+        """Make a key that ends after so many seconds."""
+        key = new_key(role, self._clock() + seconds, name, once)
+        self._keys.add(key)
+        return key
+
+    def revoke(self) -> None:
+        """Make all invitations void, but for who is inside."""
+        inside: dict[str, set[str]] = {}
+        for conn in self._connections:
+            if (id := conn.key_id) is not None and (session := self.hub.session_of(conn)) is not None:
+                inside.setdefault(id, set()).add(session)
+        self._keys.revoke(inside)
+
+    async def keep_keys(self) -> None:
+        """Have the store keep the keys as they are now."""
+        await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
+
+    async def _keep_used(self) -> None:
+        try:
+            await self.keep_keys()
+        except StoreError as error:
+            log.warning("it could not be kept that an invitation was used: %s", error)
 
     # ── time ──
 
@@ -418,9 +458,9 @@ class Shell:
         await asyncio.sleep(0)
 
 
-def new_key(role: str, ends: float | None) -> Key:
+def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:
     """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
-    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends)
+    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once)
 
 
 def _steady() -> Callable[[], float]:

@@ -41,6 +41,15 @@ _ENDING = 3.0
 """Seconds in which a server that has begun to end lets go of its history."""
 
 
+class Invite(msgspec.Struct, frozen=True, tag="invite"):
+    """The key that is wanted: it ends after so many seconds."""
+
+    seconds: float
+    role: str = "member"
+    name: str | None = None
+    once: bool = False
+
+
 class ServerThread:
     """Runs one server here. All methods may be called from any thread."""
 
@@ -86,15 +95,24 @@ class ServerThread:
     def members(self) -> list[MemberInfo]:
         return self.ask(lambda shell: shell.hub.members())
 
-    def invite(self, seconds: float) -> Key:
-        """Make a member's key that ends after so many seconds."""
-        key, kept = self.ask(lambda shell: shell.make_key("member", seconds))
-        self.do(self.store.remember("keys", msgspec.json.encode(kept).decode()))
+    def invite(self, wanted: Invite) -> Key:
+        """Make a key."""
+        key = self.ask(lambda shell: shell.make_key(wanted.role, wanted.seconds, wanted.name, wanted.once))
+        self._keep_keys()
         return key
+
+    def revoke(self) -> None:
+        """Make all invitations void, but for who is inside."""
+        self.ask(lambda shell: shell.revoke())
+        self._keep_keys()
+
+    def _keep_keys(self) -> None:
+        if self.shell is not None:
+            self.do(self.shell.keep_keys())
 
     def keys(self) -> list[Key]:
         """The keys that are in use, for the server that comes next; none once it was stopped."""
-        return self.ask(lambda shell: list(shell._keys.values())) if self.is_running else []
+        return self.ask(lambda shell: shell.keys()) if self.is_running else []
 
     def hand_over(self) -> RoomStore | None:
         """Its memory, for the server that comes next; this one leaves it open when it stops."""
@@ -171,7 +189,7 @@ class ServerThread:
         store, options = self.store, self._options
         kept = msgspec.json.decode(store.meta.get("keys", "[]"), type=list[Key])
         kept = [key for key in kept or self._known if key.is_valid(time.time())]
-        host_key = next((key for key in kept if key.role == "host"), None)
+        host_key = next((key for key in kept if key.role == "host" and key.ends is None), None)
         if host_key is None:
             host_key = new_key("host", None)
             kept.append(host_key)

@@ -136,7 +136,7 @@ def test_options_go_over_as_they_are(tmp_path: Path) -> None:
         options = check(
             "Klasse ä", "localhost", None, tmp_path / "ä b", True, None, keep, nbchat.Limits(grace=2)
         )
-        order = Order(1, Serve(options, [Key("a", "b")], True, 5, 14900))
+        order = Order(1, Serve(options, [Key("a", "b")], True, [5, 6], 14900))
         assert msgspec.json.decode(msgspec.json.encode(order), type=Order) == order
     with pytest.raises(UsageError, match="process of its own"):
         nbchat.serve(process=1)  # type: ignore[arg-type]
