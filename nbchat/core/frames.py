@@ -6,6 +6,7 @@ fact. The two unions at the end are all there is. docs/wire.md says the same for
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 import msgspec
@@ -26,7 +27,16 @@ VERSION = 1
 
 
 class Frame(Struct, frozen=True, omit_defaults=True, tag_field="type", gc=False):
-    """One line, decoded."""
+    """One line, decoded. Its repr tells no session's word and no proof."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, object]]:  # type: ignore[override]
+        for name in self.__struct_fields__:
+            if name not in ("session", "proof"):
+                yield name, getattr(self, name)
 
 
 # ── requests ────────────────────────────────────────────────────────────────────────────────────

@@ -67,6 +67,9 @@ class Announce(Struct, frozen=True):
     frame: Joined | Changed | Left | TypingShown
     session: str
 
+    def __repr__(self) -> str:
+        return f"Announce({self.room!r}, {self.frame!r})"
+
 
 class Admit(Struct, frozen=True):
     """Let a connection read its room from here on: first what it missed after ``after`` (the newest
@@ -85,6 +88,9 @@ class Append(Struct, frozen=True):
     session: str
     id: str
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"Append({self.room!r}, id={self.id!r})"
 
 
 class Fetch(Struct, frozen=True):
@@ -116,7 +122,7 @@ Effect = Tell | Announce | Admit | Append | Fetch | Drop | Shut
 
 @dataclass(slots=True)
 class Member:
-    session: str
+    session: str = field(repr=False)
     name: str
     role: str
     room: Room

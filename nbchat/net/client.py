@@ -18,7 +18,16 @@ from types import TracebackType
 from typing import overload
 
 from nbchat.core import names, texts
-from nbchat.core.errors import Closed, NotConfirmed, NothingCame, Refused, Unreachable, UsageError
+from nbchat.core.errors import (
+    BadName,
+    ChatError,
+    Closed,
+    NotConfirmed,
+    NothingCame,
+    Refused,
+    Unreachable,
+    UsageError,
+)
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
 from nbchat.net.address import Target
@@ -26,6 +35,7 @@ from nbchat.net.handlers import Handler, Handlers
 from nbchat.net.receiver import Receiver
 from nbchat.net.state import Deadline, Outgoing, State
 
+_HUB = "JUPYTERHUB_USER"
 _CONNECT = 15.0
 _PAGE = 500
 _AGAIN = 1.0
@@ -45,7 +55,7 @@ class Client:
 
     def __init__(self, url: object = None, name: str | None = None, room: str = "lobby") -> None:
         self._is_named = name is not None
-        wanted = names.check_member(_text(name)) if name is not None else default_name()
+        wanted = _typed(name) if name is not None else default_name()
         self._state = State(wanted, names.check(room, "room name"))
         self._cursor = 0
         self._ahead: deque[Message] = deque()
@@ -354,18 +364,37 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
     server that runs on this machine.
 
     ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
-    behind it if that is taken.
+    behind it if that is taken. In a JupyterHub names come from the Hub: a name there begins with yours.
 
     Returns when the client is in the room and has its newest messages. Raises NoServerFound,
     SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
     type. May be called from any thread.
     """
-    return Client(url, name, room)
+    try:
+        return Client(url, name, room)
+    except (ChatError, KeyboardInterrupt) as error:
+        url = None  # some tracebacks show variables, and a link has its secret in it
+        raise error.with_traceback(None) from error.__cause__
+
+
+def _typed(name: str) -> str:
+    """A name that was typed. In a JupyterHub everybody has one already; a second one, for a bot, begins with
+    it (``ada bot``)."""
+    wanted = names.check_member(_text(name))
+    if raw := os.environ.get(_HUB):
+        mine = names.fit(raw)
+        rest = names.skeleton(wanted).removeprefix(names.skeleton(mine))
+        if rest == names.skeleton(wanted) or rest[:1] not in ("", " ", "_", "-", "."):
+            raise BadName(
+                f"In this JupyterHub your name is {mine!r}: leave the name out, or let it begin with yours "
+                f"({mine + ' bot'!r})."
+            )
+    return wanted
 
 
 def default_name() -> str:
     """JupyterHub's user name, else the login name, made fit to be a name."""
-    raw = os.environ.get("JUPYTERHUB_USER", "")
+    raw = os.environ.get(_HUB, "")
     if not raw:
         with contextlib.suppress(Exception):  # no login name: getpass raises whatever the system has
             raw = getpass.getuser()

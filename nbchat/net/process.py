@@ -213,7 +213,8 @@ class ServerProcess:
                 try:
                     answer = msgspec.json.decode(line, type=Answer)
                 except msgspec.MsgspecError:  # printed before the child had begun, by a sitecustomize for one
-                    log.warning("the server's process (%d) printed %r", child.pid, line)
+                    # Only what is before an answer: that may have a key in it.
+                    log.warning("the server's process (%d) printed %r", child.pid, line.partition(b"{")[0])
                     continue
                 if (future := self._waiting.pop(answer.id, None)) is not None:
                     future.set_result(answer)

@@ -24,6 +24,9 @@ class Event(Struct, frozen=True, gc=False):
     id: str
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"<Event {self.seq} {self.id!r}>"
+
 
 class Receipt(Struct, frozen=True, gc=False):
     """The answer to an append: it is durable, under this number. ``duplicate`` when it was before."""

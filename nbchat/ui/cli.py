@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
 import signal
 import sys
 import threading
@@ -36,7 +38,13 @@ def _serve(parsed: argparse.Namespace) -> int:
     history = None if parsed.history == "none" else parsed.history
     with warnings.catch_warnings(record=True) as caught:
         server = nbchat.serve(
-            parsed.name, parsed.host, parsed.port, history=history, plain=parsed.plain, keep=parsed.keep
+            parsed.name,
+            parsed.host,
+            parsed.port,
+            history=history,
+            plain=parsed.plain,
+            lan=parsed.lan,
+            keep=parsed.keep,
         )
     for warning in caught:
         print(f"nbchat: {warning.message}", file=sys.stderr)
@@ -44,8 +52,12 @@ def _serve(parsed: argparse.Namespace) -> int:
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
         print(f"Serving {title} on {server.url} (history: {server.history}).")
         print(f"To join on this machine:  nbchat join {server.name or server.url}")
-        if parsed.invite:
+        if parsed.qr:
+            print(f"Invitation, good for 12 hours:\n{server.invite(qr=True)}")
+        elif parsed.invite:
             print(f"Invitation, good for 12 hours:  {server.invite()}")
+        elif parsed.lan:
+            print("For others in this network, --invite prints a link.")
         print("Ctrl-C stops it.", flush=True)
         while not stop.wait(3600):
             pass
@@ -55,8 +67,19 @@ def _serve(parsed: argparse.Namespace) -> int:
 def _join(parsed: argparse.Namespace) -> int:
     from nbchat.ui import terminal
 
-    with nbchat.connect(parsed.link, parsed.name, parsed.room) as client:
+    link = _typed_link() if parsed.link == "-" else parsed.link
+    with nbchat.connect(link, parsed.name, parsed.room) as client:
         return terminal.talk(client)
+
+
+def _typed_link() -> str:
+    """The link from standard input: its first line, or typed unseen."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Link: ").strip()
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):  # what follows stays there
+        line += byte
+    return line.decode(errors="replace").strip()
 
 
 def _keep(text: str) -> int | timedelta:
@@ -85,7 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="keep so many messages in each room, or those of a time: 10000, 12h, 30d (default: all)",
     )
+    serve.add_argument(
+        "--lan", action="store_true", help="serve this machine's network as well, with encryption"
+    )
     serve.add_argument("--invite", action="store_true", help="print a link that others can join with")
+    serve.add_argument("--qr", action="store_true", help="the same, and as a QR code")
     serve.add_argument(
         "--plain",
         action=argparse.BooleanOptionalAction,
@@ -96,7 +123,11 @@ def _parser() -> argparse.ArgumentParser:
 
     join = commands.add_parser("join", help="join a chat")
     join.add_argument(
-        "link", nargs="?", metavar="LINK", help="a link or a chat's name; default: this machine's chat"
+        "link",
+        nargs="?",
+        metavar="LINK",
+        help="a link or a chat's name; - reads the link from standard input, so that nobody sees it in the "
+        "list of processes (default: the link in the variable NBCHAT_URL, else this machine's chat)",
     )
     join.add_argument("--name", help="your name (default: your login name)")
     join.add_argument("--room", default="lobby", help="default: lobby")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections import deque
@@ -129,14 +130,20 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
     notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
     place; with ``save=False`` it keeps none.
     """
-    key = (url if isinstance(url, str) else getattr(url, "port", None), name, room)
+    asked = hashlib.sha256(url.encode()).hexdigest() if isinstance(url, str) else getattr(url, "port", None)
+    key = (asked, name, room)
     lost = ""
     if (old := _panels.pop(key, None)) is not None:
         try:
             old.close()
         except NotConfirmed as error:
             lost = str(error)
-    panel = ChatPanel(connect(url, name, room), save=save)
+    try:
+        client = connect(url, name, room)
+    except (ChatError, KeyboardInterrupt) as error:
+        url = None  # as in connect()
+        raise error.with_traceback(None) from error.__cause__
+    panel = ChatPanel(client, save=save)
     if lost:
         with panel.client._state.changed:
             panel.client._state.transcript.notice(lost)
@@ -148,7 +155,7 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
 _publish: Any = publish_display_data
 _numbers = count(1)
 _panels: dict[tuple[object, str | None, str], ChatPanel] = {}
-"""The panels of this process, by what was asked for."""
+"""The panels of this process, by what was asked for (of a link only its hash)."""
 
 
 def _forget(panel: ChatPanel) -> None:

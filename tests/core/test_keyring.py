@@ -1,0 +1,86 @@
+"""Which keys open: ends, one use, void ones; and who guesses is slowed, never who knows."""
+
+from nbchat.core import keys
+from nbchat.core.keyring import Guesses, Keyring
+from nbchat.core.keys import Key
+
+HOST = Key("h", "its secret", "host")
+NOW = 1000.0
+
+
+def ring(*known: Key) -> Keyring:
+    return Keyring([HOST, *known], b"seed")
+
+
+def test_a_key_opens_until_it_ends():
+    keyring = ring(Key("a", "s", ends=NOW + 1))
+    assert keyring.opens("a", "one", NOW) == keyring.find("a", NOW)
+    assert keyring.opens("a", "one", NOW + 1) is None
+    assert keyring.valid(NOW + 1) == [HOST]
+    assert keyring.opens("a", "one", NOW) is None  # forgotten
+
+
+def test_for_an_id_that_opens_nothing_there_is_the_same_decoy_each_time():
+    keyring = ring(Key("a", "s", ends=NOW))
+    for id in ("unknown", "a"):
+        decoy = keyring.find(id, NOW)
+        assert decoy == keyring.find(id, NOW)
+        assert len(decoy.secret) == len(keys.decoy(b"x", "y"))
+        assert keyring.opens(id, None, NOW) is None
+    assert keyring.find("unknown", NOW).secret != ring().find("other", NOW).secret
+
+
+def test_a_key_for_one_use_is_the_first_sessions():
+    keyring = ring(Key("a", "s", ends=NOW + 1, once=True), Key("b", "s", ends=NOW + 1))
+    assert keyring.opens("a", None, NOW)
+    assert keyring.used("a", "one")
+    assert keyring.opens("a", "one", NOW)
+    assert keyring.opens("a", "two", NOW) is None
+    assert keyring.opens("a", None, NOW) is None
+    assert not keyring.used("a", "one")  # nothing new to keep
+    assert not keyring.used("b", "one")
+    assert keyring.opens("b", "two", NOW)
+
+
+def test_revoked_keys_are_for_who_is_inside():
+    known = [Key(id, "s", ends=NOW + 1) for id in "abc"]
+    used = Key("d", "s", ends=NOW + 1, once=True, sessions=("one",))
+    keyring = ring(*known, used)
+    keyring.revoke({"a": {"two", "one"}, "d": {"somebody else"}})
+    assert keyring.valid(NOW) == [HOST, Key("a", "s", ends=NOW + 1, sessions=("one", "two"))]
+    assert keyring.opens("a", "one", NOW)
+    assert keyring.opens("a", "three", NOW) is None
+    keyring.revoke({})
+    assert keyring.valid(NOW) == [HOST]
+
+
+def test_what_a_keys_sessions_are_is_in_no_repr():
+    assert "word" not in repr(Key("a", "word", sessions=("word",)))
+
+
+def test_five_wrong_proofs_are_answered_at_once_and_the_next_ones_after_a_minute():
+    guesses = Guesses(5)
+    assert [guesses.failed("x", now) for now in range(5)] == [0] * 5
+    assert guesses.failed("x", 10) == 54  # a minute from the fifth
+    assert guesses.failed("x", 30) == 34
+    assert guesses.failed("y", 30) == 0
+    assert guesses.failed("x", 64) == 0
+    assert [guesses.failed("x", 64 + now) for now in range(4)] == [0] * 4
+    assert guesses.failed("x", 70) > 0
+
+
+def test_a_wrong_proof_now_and_then_is_answered_at_once():
+    guesses = Guesses(5)
+    assert [guesses.failed("x", 30 * number) for number in range(50)] == [0] * 50
+
+
+def test_a_pause_is_told_once_and_addresses_are_bounded():
+    guesses = Guesses(2)
+    told = []
+    for now in range(6):
+        guesses.failed("x", now)
+        told.append(guesses.has_begun("x"))
+    assert told == [False, True, False, False, False, False]
+    for number in range(5000):
+        guesses.failed(str(number), 10)
+    assert len(guesses._failures) == 1024
