@@ -17,7 +17,8 @@ from nbchat.core.errors import BadName, NameTaken, NotTheServer, Refused, UsageE
 from nbchat.net import address
 from nbchat.net.invitation import Invitation
 from nbchat.net.link import parse
-from tests.net.helpers import PATIENCE, Raw, until
+from nbchat.net.process import ServerProcess
+from tests.net.helpers import PATIENCE, Raw
 
 
 @pytest.fixture(params=[False, True], ids=["thread", "process"])
@@ -31,6 +32,15 @@ def refused(link: str, **join: Any) -> dict[str, Any]:
     raw = Raw(link, join.pop("name", "eve"), **join)
     raw.close()
     return raw.welcome
+
+
+def kill(server: nbchat.Server) -> None:
+    """End a server's process, and wait until that is known here."""
+    assert isinstance(server._runner, ServerProcess)
+    assert server._runner._child is not None
+    assert server._runner._reader is not None
+    server._runner._child.kill()
+    server._runner._reader.join(PATIENCE)
 
 
 # ── for whom ────────────────────────────────────────────────────────────────────────────────────
@@ -85,24 +95,30 @@ def test_who_was_refused_has_not_used_it_up(server: nbchat.Server) -> None:
             assert bob.status == "connected"
 
 
-def test_what_is_used_up_stays_so_after_a_restart_and_its_user_comes_back() -> None:
-    with nbchat.serve("class", port=0) as server:
+@pytest.mark.parametrize("process", [False, True])
+def test_what_is_used_up_stays_so_after_a_restart_and_its_user_comes_back(process: bool) -> None:
+    with nbchat.serve("class", port=0, process=process) as server:
         link, port = server.invite(once=True), server.port
-        ada = nbchat.connect(link, name="ada")
+        first = Raw(link, "ada")
     with nbchat.serve("class", port=port):
-        until(ada, lambda: ada.status == "connected")
-        ada.send("back").wait(PATIENCE)
         assert refused(link)["code"] == "bad_key"
-        ada.close()
+        back = Raw(link, "ada", session=first.welcome["session"])
+        assert back.welcome["type"] == "welcome"
+        first.close()
+        back.close()
 
 
-def test_what_is_used_up_stays_so_when_a_child_in_memory_is_followed_by_another() -> None:
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_is_used_up_stays_so_when_a_child_in_memory_is_followed_by_another(is_killed: bool) -> None:
     server = nbchat.serve("class", history=None, process=True)
-    link = server.invite(once=True)
-    with nbchat.connect(link, name="ada") as ada:
-        nbchat.serve("class", history=None, process=True, limits=nbchat.Limits(text=100))
-        until(ada, lambda: ada._state.text_limit == 100)
-        assert refused(link)["code"] == "bad_key"
+    link, other = server.invite(once=True), server.invite()
+    first = Raw(link, "ada")
+    if is_killed:
+        kill(server)
+    nbchat.serve("class", history=None, process=True, limits=nbchat.Limits(text=100))
+    assert refused(link)["code"] == "bad_key"
+    assert refused(other)["type"] == "welcome"
+    first.close()
 
 
 def test_what_an_invitation_may_be(server: nbchat.Server) -> None:
@@ -155,9 +171,7 @@ def test_void_links_stay_void_when_a_killed_child_is_followed_by_another() -> No
     server = nbchat.serve("class", history=None, process=True)
     link, port = server.invite(), server.port
     server.revoke_invites()
-    child = server._runner._child  # type: ignore[union-attr]
-    child.kill()
-    child.wait()
+    kill(server)
     again = nbchat.serve("class", history=None, process=True)
     assert again.port == port
     assert refused(link)["code"] == "bad_key"
