@@ -17,7 +17,7 @@ import msgspec
 from nbchat.core import names
 from nbchat.core.errors import UsageError
 from nbchat.core.transcript import Member
-from nbchat.net import address
+from nbchat.net import address, tls
 from nbchat.net.link import Address
 from nbchat.net.options import Options
 from nbchat.net.process import ServerProcess
@@ -198,16 +198,28 @@ class Server:
         if self._options.plain and not os.path.exists("/proc/net/tcp"):
             doors = "yes: any account on this machine can join"
         rows = (
-            ("listens on", f"{self.host}:{self.port}"),
+            *_where(self._options.lan, self._runner.host, self.port, self._public.pin),
             ("runs in", self._runner.where),
             ("members", who),
             ("history", kept),
             *((("damage", html.escape(self._runner.damage)),) if self._runner.damage else ()),
             ("plain-text clients", doors),
             ("join", f"in another notebook: <code>import nbchat; {html.escape(call)}</code>"),
+            *((("others", "with a link: <code>server.invite()</code>"),) if self._options.lan else ()),
         )
         left = "'text-align:left'"
         cells = "".join(
             f"<tr><th style={left}>{key}</th><td style={left}>{text}</td></tr>" for key, text in rows
         )
         return f"<table><caption style={left}><b>nbchat server: {title}</b></caption>{cells}</table>"
+
+
+def _where(lan: tuple[str, ...], host: str, port: int, pin: str) -> list[tuple[str, str]]:
+    """The card's rows on where it listens, and what is proof of it in a network."""
+    if not lan:
+        return [("listens on", f"{host}:{port}")]
+    networks = ", ".join(f"{each}:{port}" for each in lan)
+    return [
+        ("listens on", f"{host}:{port}; encrypted, for others: {networks}"),
+        ("certificate", f"<code>{tls.readable(pin)}</code>"),
+    ]

@@ -108,6 +108,21 @@ def test_names(server: nbchat.Server, monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
 
+def test_in_a_jupyterhub_the_name_comes_from_the_hub(
+    server: nbchat.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTERHUB_USER", "ada@example.org")
+    for name in ("bob", "adam", "ad", "bob ada", "ada2"):
+        with pytest.raises(BadName, match="In this JupyterHub your name is 'ada'"):
+            nbchat.connect(server, name=name)
+    for name in ("ada", "Ada bot", "ada-2"):
+        with nbchat.connect(server, name=name) as client:
+            assert client.name == name
+    assert server._options.plain  # it was made outside
+    with nbchat.serve(port=0) as inside:
+        assert not inside._options.plain
+
+
 # ── talking ─────────────────────────────────────────────────────────────────────────────────────
 
 

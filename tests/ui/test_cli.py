@@ -1,0 +1,89 @@
+"""The nbchat command's doors: --lan, invitations, links that nobody else sees."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import nbchat
+from nbchat.net import address, networks
+from nbchat.net.link import parse
+from nbchat.ui import cli
+from tests.ui.processes import terminal
+
+NETWORK = "127.0.0.2"
+
+pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``nbchat serve`` in a network, stopped as soon as it has said what it says."""
+    monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
+    monkeypatch.setattr(cli, "signal", SimpleNamespace(SIGINT=2, SIGTERM=15, signal=lambda *_: None))
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return True
+
+    monkeypatch.setattr(cli, "threading", SimpleNamespace(Event=Stopped))
+
+
+@pytest.mark.parametrize("option", ["--invite", "--qr", None])
+def test_serving_the_network(at_once: None, option: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["serve", "--lan", "--port", "0", *([option] if option else [])]) == 0
+    shown = capsys.readouterr().out
+    assert f"on nbchat://{NETWORK}:" in shown
+    links = [word for word in shown.split() if "#k=" in word]
+    if option is None:
+        assert links == []
+        assert "--invite prints a link" in shown
+    else:
+        assert parse(links[0]).pin
+        assert ("█" in shown) is (option == "--qr")
+
+
+def test_the_link_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
+    with nbchat.serve(port=0, lan=True) as server, pytest.MonkeyPatch.context() as elsewhere:
+        monkeypatch.setenv("NBCHAT_URL", server.invite("room 1", name="ada"))
+        elsewhere.setattr(address, "here", {})  # as in another process
+        with nbchat.connect() as ada:
+            assert (ada.name, ada.room) == ("ada", "room 1")
+            assert ada._receiver._where.pin
+
+
+def test_a_link_that_is_typed_is_not_seen(server: nbchat.Server) -> None:
+    link = server.invite(name="ada")
+    with terminal(sys.executable, "-m", "nbchat", "join", "-") as person:
+        person.expect("Link: ")
+        person.type(link + "\n")
+        shown = person.expect("ada>")
+        assert parse(link).secret not in shown
+        person.type("quit\n")
+        assert parse(link).secret not in person.rest()
+
+
+def test_a_link_in_a_file_leaves_the_lines_after_it(
+    server: nbchat.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "lines"
+    file.write_text("nbchat://x\nrest\n")
+    with file.open() as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert cli._typed_link() == "nbchat://x"
+        assert os.read(stream.fileno(), 100) == b"rest\n"
+
+
+def test_help_says_where_a_link_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["join", "--help"])
+    told: Any = " ".join(capsys.readouterr().out.split())
+    assert "NBCHAT_URL" in told
+    assert "standard input" in told
