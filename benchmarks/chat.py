@@ -23,12 +23,17 @@ from pathlib import Path
 import page
 import plots
 from load import Result, run_load
-from servers import COMPETITORS, Competitor, find
+from servers import COMPETITORS, Competitor, competitors, find
 
-SHAPES = ("30x1", "300x1", "1000x1", "300x10")
-"""Members in all, and the rooms they are spread over evenly. 300 members over TLS belong here, as soon as the
-server speaks it: the load has to speak it then, too (servers.py opens the sockets, load.c uses them bare)."""
+SHAPES = ("30x1", "300x1", "1000x1", "300x10", "300x1tls")
+"""Members in all, the rooms they are spread over evenly, and whether over TLS."""
 LOADS = ("flight 10", "flight 256", "pace 50", "pace 2000")
+
+
+def parts(shape: str) -> tuple[int, int]:
+    """How many members, and over how many rooms."""
+    members, rooms = map(int, shape.removesuffix("tls").split("x"))
+    return members, rooms
 
 
 class Findings:
@@ -56,10 +61,10 @@ def measure(
     found: Findings, competitor: Competitor, shape: str, loads: list[str], time: float, folder: Path
 ) -> None:
     """One server, one shape, all loads."""
-    members, rooms = map(int, shape.split("x"))
+    members, rooms = parts(shape)
     cores = sorted(os.sched_getaffinity(0))
     server_core, load_core = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
-    with competitor.running(folder, server_core) as running:
+    with competitor.running(folder, server_core, load_core=load_core) as running:
         competitor.join(running, rooms, rooms)
         before = running.memory()
         competitor.join(running, members - rooms, rooms)
@@ -88,12 +93,13 @@ def measure(
 
 def run(arguments: argparse.Namespace) -> Findings:
     found = Findings()
-    keys = arguments.only.split(",") if arguments.only else list(COMPETITORS)
-    here = [COMPETITORS[key] for key in keys if COMPETITORS[key].is_here()]
+    only = arguments.only.split(",") if arguments.only else list(COMPETITORS)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         for repeat in range(arguments.repeats):
             for shape in arguments.shape or SHAPES:
-                for competitor in here:
+                for competitor in competitors(shape).values():
+                    if competitor.key not in only:
+                        continue
                     place = Path(folder) / f"{competitor.key}-{shape}-{repeat}"
                     try:
                         measure(found, competitor, shape, arguments.load or LOADS, arguments.time, place)
@@ -107,11 +113,12 @@ def run(arguments: argparse.Namespace) -> Findings:
 
 
 def tables(found: Findings, shapes: list[str]) -> str:
-    parts = []
+    text = []
     for shape in shapes:
-        members, rooms = shape.split("x")
-        where = "in one room" if rooms == "1" else f"over {rooms} rooms"
-        parts.append(f"### {int(members):,} members {where}")
+        members, rooms = parts(shape)
+        where = "in one room" if rooms == 1 else f"over {rooms} rooms"
+        where += ", encrypted" if shape.endswith("tls") else ""
+        text.append(f"### {members:,} members {where}")
         here = [key for key in COMPETITORS if any(found.results[shape, key, load] for load in LOADS)]
         for number in ("10", "256"):
             load = f"flight {number}"
@@ -125,7 +132,7 @@ def tables(found: Findings, shapes: list[str]) -> str:
                     "p50 ms",
                     "p99 ms",
                 )
-                parts.append(page.table(head, rows))
+                text.append(page.table(head, rows))
         for number in ("50", "2000"):
             load = f"pace {number}"
             rows = [_paced(found, shape, key, load) for key in here if found.results[shape, key, load]]
@@ -138,10 +145,10 @@ def tables(found: Findings, shapes: list[str]) -> str:
                     "CPU s per million",
                     "late",
                 )
-                parts.append(page.table(head, rows))
+                text.append(page.table(head, rows))
         rows = [_memory(found, shape, key) for key in here if found.memory[shape, key]]
-        parts.append(page.table(("memory of an idle member", "KiB", "nbchat's by it"), rows))
-    return "\n\n".join(parts)
+        text.append(page.table(("memory of an idle member", "KiB", "nbchat's by it"), rows))
+    return "\n\n".join(text)
 
 
 def _flight(found: Findings, shape: str, key: str, load: str) -> tuple[str, ...]:
@@ -165,7 +172,7 @@ def _paced(found: Findings, shape: str, key: str, load: str) -> tuple[str, ...]:
 
 
 def _expected(shape: str, key: str) -> int:
-    members, rooms = map(int, shape.split("x"))
+    members, rooms = parts(shape)
     return members // rooms - (not COMPETITORS[key].echo)
 
 
@@ -243,10 +250,10 @@ def text(found: Findings, arguments: argparse.Namespace) -> str:
     ]
     note = ", ".join((page.machine("uvloop", "msgspec", "websockets"), *versions))
     note += f"; median of {arguments.repeats} (least–most)."
-    parts = [note, goals(found), tables(found, ran), "### How near to the limit", near_the_limit(found)]
+    blocks = [note, goals(found), tables(found, ran), "### How near to the limit", near_the_limit(found)]
     if found.troubles:
-        parts += ["### What went wrong", "\n".join(f"* {each}" for each in found.troubles)]
-    return "\n\n".join(parts)
+        blocks += ["### What went wrong", "\n".join(f"* {each}" for each in found.troubles)]
+    return "\n\n".join(blocks)
 
 
 def main() -> None:

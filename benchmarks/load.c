@@ -13,7 +13,14 @@
  *     pid 123              whose processor time is measured (several lines: their sum)
  *     room HEX             what a message looks like in this room; 00000000 in it becomes the number
  *     member FD ROOM       a socket, and its room's place in the list of rooms
- *     go
+ *     go                   do it, print what was found as JSON, and listen for the next load
+ *
+ * Compiled with TLS, its sockets are its own, since what TLS knows cannot be handed to another process:
+ *
+ *     dial HOST PORT GREETING   connect, and print the socket's number; with GREETING 1 the server says a line
+ *                               before TLS begins
+ *     say FD HEX                send this
+ *     hear FD                   print what comes, in hex
  *
  * A message is known by its text: "|" and eight digits. Messages are sent by all members in turn. One is done
  * when every member of the room has it (as many as were sent before it, in the order of their coming: servers
@@ -23,7 +30,9 @@
  * server delivers in waves, and a part of a wave would tell nothing.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdint.h>
@@ -35,6 +44,9 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef TLS
+#include <openssl/ssl.h>
+#endif
 
 #define MARK '|'
 #define DIGITS 8
@@ -71,9 +83,14 @@ static uint64_t counts[BUCKETS], timed;
 static int64_t begin_window, end_window, most;
 static int echo = 1, quick, pids[8], pid_count;
 static char buffer[BUFFER + DIGITS];
+#ifdef TLS
+#define MOST_SOCKETS 8192
+static SSL *secure[MOST_SOCKETS];
+#endif
 
 static void fail(const char *why) {
     printf("{\"error\": \"%s\"}\n", why);
+    fflush(stdout);
     exit(1);
 }
 
@@ -82,6 +99,86 @@ static int64_t now(void) {
     clock_gettime(CLOCK_MONOTONIC, &at);
     return at.tv_sec * 1000000000LL + at.tv_nsec;
 }
+
+/* What a socket takes or has just now: as send() and recv() with MSG_DONTWAIT. */
+#ifdef TLS
+static ssize_t answer(SSL *tls, int result) {
+    if (result > 0) return result;
+    int why = SSL_get_error(tls, result);
+    if (why == SSL_ERROR_ZERO_RETURN) return 0;
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EIO;
+    return -1;
+}
+
+static ssize_t give(int fd, const char *data, size_t size) {
+    return answer(secure[fd], SSL_write(secure[fd], data, (int)size));
+}
+
+static ssize_t take(int fd, char *data, size_t size) {
+    ssize_t all = 0;
+    while ((size_t)all < size) { /* record by record: what TLS has read already wakes nobody */
+        ssize_t got = answer(secure[fd], SSL_read(secure[fd], data + all, (int)(size - (size_t)all)));
+        if (got <= 0) return all ? all : got;
+        all += got;
+    }
+    return all;
+}
+
+static int dial(const char *host, int port, int greeting) {
+    static SSL_CTX *context;
+    if (!context) {
+        context = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+    struct sockaddr_in there = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    inet_pton(AF_INET, host, &there.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (fd < 0 || fd >= MOST_SOCKETS || connect(fd, (struct sockaddr *)&there, sizeof there)) fail("no connection");
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    for (char byte = 0; greeting && byte != '\n';)
+        if (recv(fd, &byte, 1, 0) != 1) fail("no greeting");
+    secure[fd] = SSL_new(context);
+    SSL_set_fd(secure[fd], fd);
+    if (SSL_connect(secure[fd]) != 1) fail("no TLS");
+    return fd;
+}
+
+static int is_order(const char *line, char *text) {
+    int fd, port, greeting;
+    char host[64];
+    if (sscanf(line, "dial %63s %d %d", host, &port, &greeting) == 3) {
+        printf("%d\n", dial(host, port, greeting));
+    } else if (sscanf(line, "say %d %131071s", &fd, text) == 2) {
+        size_t size = strlen(text) / 2;
+        for (size_t each = 0; each < size; each++) {
+            unsigned byte;
+            sscanf(text + 2 * each, "%2x", &byte);
+            buffer[each] = (char)byte;
+        }
+        if (SSL_write(secure[fd], buffer, (int)size) != (int)size) fail("a member was thrown out");
+    } else if (sscanf(line, "hear %d", &fd) == 1) {
+        int got = SSL_read(secure[fd], buffer, BUFFER);
+        if (got <= 0) fail("a member was thrown out while joining");
+        for (int each = 0; each < got; each++) printf("%02x", (unsigned char)buffer[each]);
+        printf("\n");
+    } else {
+        return 0;
+    }
+    fflush(stdout);
+    return 1;
+}
+#else
+static ssize_t give(int fd, const char *data, size_t size) {
+    return send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static ssize_t take(int fd, char *data, size_t size) { return recv(fd, data, size, MSG_DONTWAIT); }
+
+static int is_order(const char *line, char *text) {
+    (void)line, (void)text;
+    return 0;
+}
+#endif
 
 /* Buckets as wide as 1/64 of their value. */
 static int bucket(uint64_t value) {
@@ -157,7 +254,7 @@ static void send_one(Room *room, int64_t at) {
         progress(room, member, 1);
     }
     for (size_t gone = 0; gone < room->size;) {
-        ssize_t wrote = send(member->fd, room->text + gone, room->size - gone, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t wrote = give(member->fd, room->text + gone, room->size - gone);
         if (wrote > 0) gone += (size_t)wrote;
         else if (errno != EAGAIN && errno != EINTR) fail("a member was thrown out while it sent");
     }
@@ -165,7 +262,7 @@ static void send_one(Room *room, int64_t at) {
 
 static void receive(Member *member) {
     memcpy(buffer, member->carry, (size_t)member->carried);
-    ssize_t got = recv(member->fd, buffer + member->carried, BUFFER, MSG_DONTWAIT);
+    ssize_t got = take(member->fd, buffer + member->carried, BUFFER);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) fail("a member was thrown out");
     if (quick) setsockopt(member->fd, IPPROTO_TCP, TCP_QUICKACK, &quick, sizeof quick);
@@ -196,6 +293,7 @@ static void receive(Member *member) {
     }
     if (is_measuring) in_window += count;
     progress(&rooms[member->room], member, count);
+    if (got == BUFFER) receive(member); /* with TLS, what is left may have been read already */
 }
 
 static Room *read_room(const char *hex) {
@@ -236,27 +334,34 @@ static int is_whole(void) {
     return 1;
 }
 
-int main(void) {
+/* One load, from its words to what was found; 0 when there are no more words. */
+static int run(void) {
     double warm = 0.5, length = 3, drain = 10, pace = 0;
     int flight = 0, fd, number;
-    static char line[1 << 16], text[1 << 16];
-    while (fgets(line, sizeof line, stdin) && strncmp(line, "go", 2)) {
+    static char line[1 << 18], text[1 << 17];
+    for (;;) {
+        if (!fgets(line, sizeof line, stdin)) return 0;
+        if (!strncmp(line, "go", 2)) break;
+        if (is_order(line, text)) continue;
         if (sscanf(line, "flight %d", &flight) == 1 || sscanf(line, "pace %lf", &pace) == 1 ||
             sscanf(line, "warm %lf", &warm) == 1 || sscanf(line, "time %lf", &length) == 1 ||
             sscanf(line, "drain %lf", &drain) == 1 || sscanf(line, "echo %d", &echo) == 1 ||
             sscanf(line, "quick %d", &quick) == 1 || sscanf(line, "base %lu", &base) == 1)
             continue;
         if (sscanf(line, "pid %d", &number) == 1 && pid_count < 8) pids[pid_count++] = number;
-        else if (sscanf(line, "room %65535s", text) == 1) read_room(text);
+        else if (sscanf(line, "room %131071s", text) == 1) read_room(text);
         else if (sscanf(line, "member %d %d", &fd, &number) == 2) read_member(fd, number);
         else fail("not understood");
     }
-    due = malloc(sizeof *due * MOST_MESSAGES);
+    if (!due) due = malloc(sizeof *due * MOST_MESSAGES);
     int poll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN}, events[1024];
     for (int each = 0; each < member_count; each++) {
         event.data.u32 = (uint32_t)each;
         if (epoll_ctl(poll, EPOLL_CTL_ADD, members[each].fd, &event)) fail("epoll");
+#ifdef TLS
+        fcntl(members[each].fd, F_SETFL, O_NONBLOCK); /* not where the socket is another process's, too */
+#endif
     }
     int64_t start = now(), at = start;
     int64_t begin = start + (int64_t)(warm * 1e9), end = begin + (int64_t)(length * 1e9);
@@ -325,5 +430,22 @@ int main(void) {
            "\"p50\": %.6f, \"p99\": %.6f, \"most\": %.6f, \"missing\": %lu, \"whole\": %s, \"next\": %lu}\n",
            seconds, window_sent, in_window, cpu_end - cpu, own_end - own, percentile(0.5) / 1e9,
            percentile(0.99) / 1e9, (double)most / 1e9, missing, is_whole() ? "true" : "false", base + sent);
+    fflush(stdout);
+    /* The next load begins from nothing; only the sockets stay. */
+    close(poll);
+    for (int each = 0; each < room_count; each++) {
+        free(rooms[each].text);
+        free(rooms[each].members);
+        free(rooms[each].at);
+    }
+    member_count = room_count = pid_count = is_measuring = 0;
+    sent = done = in_window = window_sent = timed = 0;
+    most = 0;
+    memset(counts, 0, sizeof counts);
+    return 1;
+}
+
+int main(void) {
+    while (run()) continue;
     return 0;
 }

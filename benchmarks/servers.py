@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import dataclasses
 import functools
 import importlib.util
 import inspect
 import json
-import os
 import secrets
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+from load import Load, Secured, has_tls, settle
 
 import nbchat
 from nbchat.core import keys
@@ -43,7 +42,10 @@ class Running:
     pids: list[int]
     """The processes whose time and memory count."""
     invite: str = ""
-    sockets: list[tuple[socket.socket, str]] = field(default_factory=list)
+    host: str = "127.0.0.1"
+    load: Load | None = None
+    """With TLS: the program that holds the members' connections."""
+    sockets: list[tuple[socket.socket | Secured, str]] = field(default_factory=list)
     """Who has joined: socket and room."""
 
     def memory(self) -> int:
@@ -54,6 +56,8 @@ class Running:
         for sock, _ in self.sockets:
             sock.close()
         self.sockets.clear()
+        if self.load is not None:
+            self.load.end()
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Competitor:
     title: str
     command: Callable[[Path], list[str]]
     """The command that starts it; it may write into that folder."""
-    enter: Callable[[Running, socket.socket, str, str], None]
+    enter: Callable[[Running, socket.socket | Secured, str, str], None]
     """Joins on a new connection, under a name, in a room."""
     say: Callable[[str], bytes]
     """A message as it travels to a room; the eight zeros in it become its number."""
@@ -73,9 +77,15 @@ class Competitor:
     quick: bool = False
     """Whether the load acknowledges at once, in favour of a server that leaves Nagle's algorithm on."""
     is_here: Callable[[], bool] = lambda: True
+    is_secure: bool = False
+    """Whether its connections are encrypted (TLS)."""
+    has_greeting: bool = False
+    """Whether it says a line before TLS begins."""
 
     @contextlib.contextmanager
-    def running(self, folder: Path, core: int | None = None, *more: str) -> Iterator[Running]:
+    def running(
+        self, folder: Path, core: int | None = None, *more: str, load_core: int | None = None
+    ) -> Iterator[Running]:
         """The server in a child process, on one core if one is given, until the end of the block."""
         folder.mkdir(parents=True, exist_ok=True)
         command = [*self.command(folder), *more]
@@ -88,6 +98,8 @@ class Competitor:
         running = None
         try:
             running = _wait(process, folder)
+            if self.is_secure:
+                running.load = Load(load_core, tls=True)
             yield running
         finally:
             if running is not None:
@@ -109,8 +121,12 @@ class Competitor:
     def join(self, running: Running, count: int, rooms: int = 1) -> None:
         """Let so many members in, evenly over the rooms, and read what they are told meanwhile."""
         for number in range(len(running.sockets), len(running.sockets) + count):
-            sock = socket.create_connection(("127.0.0.1", running.port), timeout=30)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock: socket.socket | Secured
+            if running.load is not None:
+                sock = Secured(running.load, running.host, running.port, has_greeting=self.has_greeting)
+            else:
+                sock = socket.create_connection((running.host, running.port), timeout=30)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             room = f"room{number % rooms}"
             self.enter(running, sock, f"m{number:04d}", room)
             running.sockets.append((sock, room))
@@ -120,22 +136,16 @@ class Competitor:
 
 
 def drain(running: Running, quiet: float = 0.0) -> None:
-    """Read and forget what has come; with ``quiet``, until nothing came for so long."""
+    """Read and forget what has come; with ``quiet``, until nothing came for so long. What comes to
+    the load's own connections stays there until it runs."""
     poll = select.poll()
-    found = {sock.fileno(): sock for sock, _ in running.sockets}
+    found = {sock.fileno(): sock for sock, _ in running.sockets if isinstance(sock, socket.socket)}
     for number in found:
         poll.register(number, select.POLLIN)
     while ready := poll.poll(quiet * 1000):
         for number, _ in ready:
             if not found[number].recv(1 << 20):
                 raise ConnectionError("a member was thrown out while it was idle")
-
-
-def settle(core: int | None) -> None:
-    """In the new process: its core, and that it ends with the benchmark however that ends."""
-    if core is not None:
-        os.sched_setaffinity(0, {core})
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen[str], folder: Path) -> Running:
@@ -158,7 +168,8 @@ def _wait(process: subprocess.Popen[str], folder: Path) -> Running:
     said = json.loads(line)
     if isinstance(said, int):
         return Running(process, said, [process.pid])
-    return Running(process, said["port"], said.get("pids") or [process.pid], said["invite"])
+    host = urlsplit(said["invite"]).hostname or ""
+    return Running(process, said["port"], said.get("pids") or [process.pid], said["invite"], host)
 
 
 def _free_port(folder: Path) -> int:
@@ -170,7 +181,7 @@ def _free_port(folder: Path) -> int:
     return port
 
 
-def read_until(sock: socket.socket, end: bytes) -> bytes:
+def read_until(sock: socket.socket | Secured, end: bytes) -> bytes:
     """What comes up to and with ``end``; what comes after it is forgotten."""
     found = b""
     while end not in found:
@@ -185,19 +196,18 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
 
 
 def _own(*more: str) -> Callable[[Path], list[str]]:
-    return lambda folder: [sys.executable, str(RIVALS / "own.py"), *more]
+    def command(folder: Path) -> list[str]:
+        history = str(folder / f"{secrets.token_hex(4)}.sqlite")
+        return [
+            sys.executable,
+            str(RIVALS / "own.py"),
+            *(history if each == "FILE" else each for each in more),
+        ]
+
+    return command
 
 
-def _own_durable(folder: Path) -> list[str]:
-    return [
-        sys.executable,
-        str(RIVALS / "own.py"),
-        "--history",
-        str(folder / f"{secrets.token_hex(4)}.sqlite"),
-    ]
-
-
-def enter_own(running: Running, sock: socket.socket, name: str, room: str) -> None:
+def enter_own(running: Running, sock: socket.socket | Secured, name: str, room: str) -> None:
     key, secret = urlsplit(running.invite).fragment.removeprefix("k=").split(".", 1)
     nonce = secrets.token_hex(16)
     sock.sendall(json.dumps({"type": "hello", "v": 1, "key": key, "nonce": nonce}).encode() + b"\n")
@@ -219,8 +229,17 @@ def has_process() -> bool:
 # ── lines: the two written for this, and the limit ──
 
 
-def _script(name: str) -> Callable[[Path], list[str]]:
-    return lambda folder: [sys.executable, str(RIVALS / name)]
+def _script(name: str, *, tls: bool = False) -> Callable[[Path], list[str]]:
+    return lambda folder: [sys.executable, str(RIVALS / name), *([str(certificate(folder))] if tls else ())]
+
+
+def certificate(folder: Path) -> Path:
+    """A file with a new certificate and its key, of the kind that nbchat makes."""
+    from nbchat.net import tls
+
+    place = folder / "certificate.pem"
+    tls._make(place)
+    return place
 
 
 def _limit(folder: Path) -> list[str]:
@@ -229,7 +248,7 @@ def _limit(folder: Path) -> list[str]:
     return [str(compiled("limit"))]
 
 
-def enter_lines(running: Running, sock: socket.socket, name: str, room: str) -> None:
+def enter_lines(running: Running, sock: socket.socket | Secured, name: str, room: str) -> None:
     read_until(sock, b"USERNAME")
     sock.sendall(f"{name} {room}\n".encode())
     read_until(sock, b"WELCOME\n")
@@ -242,7 +261,7 @@ def say_lines(room: str) -> bytes:
 # ── websockets, ngircd, nats-server ──
 
 
-def enter_websocket(running: Running, sock: socket.socket, name: str, room: str) -> None:
+def enter_websocket(running: Running, sock: socket.socket | Secured, name: str, room: str) -> None:
     sock.sendall(
         f"GET /{room}/{name} HTTP/1.1\r\nHost: 127.0.0.1:{running.port}\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -256,18 +275,26 @@ def say_websocket(room: str) -> bytes:
     return bytes((0x81, 0x80 | len(TEXT), 0, 0, 0, 0)) + TEXT.encode()
 
 
-def _ngircd(folder: Path) -> list[str]:
+def _ngircd(folder: Path, *, tls: bool = False) -> list[str]:
     place = folder / "ngircd.conf"
+    port = _free_port(folder)
+    plain, secure = (_free_port(folder), port) if tls else (port, 0)
+    (folder / "port").write_text(str(port))
+    ssl = (
+        f"[SSL]\nCertFile = {certificate(folder)}\nKeyFile = {certificate(folder)}\nPorts = {secure}\n"
+        if tls
+        else ""
+    )
     place.write_text(
-        f"[Global]\nName = irc.example.net\nInfo = benchmark\nPorts = {_free_port(folder)}\n"
+        f"[Global]\nName = irc.example.net\nInfo = benchmark\nPorts = {plain}\n"
         "Listen = 127.0.0.1\nMotdPhrase = Hello\n[Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\n"
         "MaxJoins = 0\nMaxPenaltyTime = 0\nPingTimeout = 3600\n"
-        "[Options]\nDNS = no\nIdent = no\nPAM = no\nRequireAuthPing = no\n"
+        "[Options]\nDNS = no\nIdent = no\nPAM = no\nRequireAuthPing = no\n" + ssl
     )
     return [find("ngircd"), "--nodaemon", "--config", str(place)]
 
 
-def enter_irc(running: Running, sock: socket.socket, name: str, room: str) -> None:
+def enter_irc(running: Running, sock: socket.socket | Secured, name: str, room: str) -> None:
     sock.sendall(f"NICK {name}\r\nUSER {name} 0 * :{name}\r\n".encode())
     read_until(sock, b" 001 ")
     sock.sendall(f"JOIN #{room}\r\n".encode())
@@ -278,16 +305,18 @@ def say_irc(room: str) -> bytes:
     return f"PRIVMSG #{room} :{TEXT}\r\n".encode()
 
 
-def _nats(folder: Path) -> list[str]:
+def _nats(folder: Path, *, tls: bool = False) -> list[str]:
     place = folder / "nats.conf"
+    file = certificate(folder) if tls else ""
+    ssl = f'tls {{ cert_file: "{file}", key_file: "{file}" }}\n' if tls else ""
     place.write_text(
         f'host: "127.0.0.1"\nport: {_free_port(folder)}\nmax_connections: 10000\nping_interval: "1h"\n'
-        'write_deadline: "60s"\n'
+        'write_deadline: "60s"\n' + ssl
     )
     return [find("nats-server"), "--config", str(place)]
 
 
-def enter_nats(running: Running, sock: socket.socket, name: str, room: str) -> None:
+def enter_nats(running: Running, sock: socket.socket | Secured, name: str, room: str) -> None:
     options = json.dumps({"verbose": False, "pedantic": False, "name": name, "echo": True})
     sock.sendall(f"CONNECT {options}\r\nSUB {room} 1\r\nPING\r\n".encode())
     read_until(sock, b"PONG\r\n")
@@ -311,7 +340,7 @@ def _has_websockets() -> bool:
 
 _ALL = (
     Competitor("own", "nbchat, in memory", _own(), enter_own, say_own),
-    Competitor("durable", "nbchat, history in a file", _own_durable, enter_own, say_own),
+    Competitor("durable", "nbchat, history in a file", _own("--history", "FILE"), enter_own, say_own),
     Competitor(
         "process", "nbchat, in a child process", _own("--process"), enter_own, say_own, is_here=has_process
     ),
@@ -334,3 +363,35 @@ _ALL = (
     Competitor("limit", "the limit, in C", _limit, enter_lines, say_lines),
 )  # fmt: skip
 COMPETITORS = {each.key: each for each in _ALL}
+
+_SECURE = (
+    Competitor("own", "nbchat, in memory", _own("--tls"), enter_own, say_own),
+    Competitor(
+        "durable", "nbchat, history in a file", _own("--tls", "--history", "FILE"), enter_own, say_own,
+    ),
+    Competitor("process", "nbchat, in a child process", _own("--tls", "--process"), enter_own, say_own),
+    Competitor(
+        "streams", "asyncio, a write for each client", _script("streams.py", tls=True), enter_lines, say_lines
+    ),
+    Competitor(
+        "websockets", "websockets' broadcast", _script("broadcast.py", tls=True), enter_websocket,
+        say_websocket, is_here=_has_websockets,
+    ),
+    Competitor(
+        "ngircd", "ngircd", functools.partial(_ngircd, tls=True), enter_irc, say_irc,
+        echo=False, is_here=_has("ngircd"),
+    ),
+    Competitor(
+        "nats", "nats-server", functools.partial(_nats, tls=True), enter_nats, say_nats,
+        is_here=_has("nats-server"), has_greeting=True,
+    ),
+)  # fmt: skip
+SECURE = {each.key: dataclasses.replace(each, is_secure=True) for each in _SECURE}
+"""Those that can encrypt, doing it."""
+
+
+def competitors(shape: str) -> dict[str, Competitor]:
+    """Who takes part in a shape ("300x1", or "300x1tls" over TLS)."""
+    if shape.endswith("tls"):
+        return {key: each for key, each in SECURE.items() if has_tls() and each.is_here()}
+    return {key: each for key, each in COMPETITORS.items() if each.is_here()}

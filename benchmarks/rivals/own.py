@@ -1,6 +1,6 @@
 """nbchat's server in a process of its own, as the others are started: says where it is, ends with its input.
 
-    python own.py [--history FILE] [--process] [--beside idle|python|c]
+    python own.py [--history FILE] [--process] [--tls] [--beside idle|python|c]
 
 The limits of rate and number are opened; all that it does with a message stays as it is. With --beside, the
 main thread is a notebook's: from the first line of input on it computes. For each line it says how often it
@@ -16,7 +16,10 @@ import time
 import psutil
 
 import nbchat
+from nbchat.net import networks
 
+NETWORK = "127.0.0.2"
+"""To the server this is a network's address like any other, so it encrypts what goes there."""
 LIMITS = nbchat.Limits(
     rate=1e9, burst=10**9, connections=4096, members=4096, unnamed=4096, rooms=4096, ping=1e4, dead=1e5
 )
@@ -60,8 +63,12 @@ def main() -> None:
     parser.add_argument("--history")
     parser.add_argument("--process", action="store_true")
     parser.add_argument("--beside", default="idle", choices=["idle", "python", "c"])
+    parser.add_argument("--tls", action="store_true")
     arguments = parser.parse_args()
     options = {"process": True} if arguments.process else {}
+    if arguments.tls:
+        networks.lan_address = lambda: NETWORK
+        options["lan"] = True
     with nbchat.serve(port=0, history=arguments.history, limits=LIMITS, **options) as server:
         pids = [child.pid for child in psutil.Process().children()] if arguments.process else []
         print(json.dumps({"port": server.port, "invite": server.invite(), "pids": pids}), flush=True)
