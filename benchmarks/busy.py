@@ -20,13 +20,20 @@ from pathlib import Path
 
 import page
 import plots
-from load import Result, run_load
-from servers import COMPETITORS
+from load import Result, has_tls, run_load
+from servers import COMPETITORS, SECURE
 
 CELLS = {
     "idle": "no cell runs",
     "python": "a loop in Python",
     "c": "`sum(range(10**8))` again and again",
+}
+SERVERS = {
+    "own": (COMPETITORS["own"], "in a thread"),
+    "durable": (COMPETITORS["durable"], "in a thread, history in a file"),
+    "own tls": (SECURE["own"], "in a thread, encrypted"),
+    "process": (COMPETITORS["process"], "in a child process"),
+    "process tls": (SECURE["process"], "in a child process, encrypted"),
 }
 MEMBERS = 300
 LOAD = "pace 50"
@@ -44,9 +51,9 @@ def ask(process: subprocess.Popen[str]) -> float | None:
 
 def measure(kind: str, cell: str, folder: Path, length: float) -> tuple[Result, float | None, float | None]:
     """The load's result, and the cell's speed without and with the messages."""
-    competitor = COMPETITORS[kind]
+    competitor = SERVERS[kind][0]
     core = max(os.sched_getaffinity(0))
-    with competitor.running(folder, None, "--beside", cell) as running:
+    with competitor.running(folder, None, "--beside", cell, load_core=core) as running:
         competitor.join(running, MEMBERS)
         ask(running.process)  # the cell begins
         time.sleep(1)
@@ -58,18 +65,20 @@ def measure(kind: str, cell: str, folder: Path, length: float) -> tuple[Result, 
 
 
 def run(repeats: int) -> dict[tuple[str, str], list[tuple[Result, float | None, float | None]]]:
-    kinds = [kind for kind in ("own", "process") if COMPETITORS[kind].is_here()]
+    kinds = [kind for kind, (competitor, _) in SERVERS.items() if has_tls() or not competitor.is_secure]
     found: dict[tuple[str, str], list[tuple[Result, float | None, float | None]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats):
             for kind in kinds:
                 for cell in CELLS:
+                    if cell == "c" and kind not in ("own", "process"):
+                        continue  # what it does to a thread is the same for all
                     length = 12.0 if cell == "c" else 6.0
                     each = measure(kind, cell, Path(folder) / f"{kind}{cell}{repeat}", length)
                     found.setdefault((kind, cell), []).append(each)
                     result = each[0]
                     print(
-                        f"{kind:8s} {cell:7s} p50 {result.p50 * 1e3:.1f} p99 {result.p99 * 1e3:.1f} "
+                        f"{kind:11s} {cell:7s} p50 {result.p50 * 1e3:.1f} p99 {result.p99 * 1e3:.1f} "
                         f"most {result.most * 1e3:.0f} ms, cell {each[1]} → {each[2]}",
                         file=sys.stderr,
                     )
@@ -84,7 +93,7 @@ def main() -> None:
     found = run(arguments.repeats)
     rows, bars = [], []
     for (kind, cell), several in found.items():
-        where = "a thread" if kind == "own" else "a child process"
+        where = SERVERS[kind][1]
         results = [each[0] for each in several]
         spreads = [
             page.spread([getattr(each, what) for each in results], 1e3) for what in ("p50", "p99", "most")
@@ -93,7 +102,7 @@ def main() -> None:
         slowed = f"{1 - statistics.median(kept):.0%}" if kept else ""
         missing = statistics.median(each.missing / (each.messages * MEMBERS) for each in results)
         late = f"{missing:.0%} had not come after 20 s" if missing else ""
-        rows.append((f"{CELLS[cell]}; the server in {where}", *spreads, late, slowed))
+        rows.append((f"{CELLS[cell]}; the server {where}", *spreads, late, slowed))
         medians = (
             statistics.median(getattr(each, what) for each in results) * 1e3
             for what in ("p50", "p99", "most")
