@@ -38,6 +38,7 @@ chaos: $(VENV)/test.ok  ## try to break the delivery contract for some minutes: 
 
 bench: $(VENV)/bench.ok  ## measure it all, beside other servers, and write docs/performance.md
 	$(BIN)/python benchmarks/chat.py --write
+	$(BIN)/python benchmarks/profiled.py --write
 	$(BIN)/python benchmarks/busy.py --write
 	$(BIN)/python benchmarks/classroom.py --write
 	$(BIN)/python benchmarks/waits.py --write
