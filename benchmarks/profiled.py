@@ -2,8 +2,8 @@
 
     python benchmarks/profiled.py [--write]
 
-py-spy looks 400 times a second at what the server's thread does. A look counts for the innermost function that
-has a place in STAGES.
+py-spy looks 400 times a second at what the server's thread does. A look counts for the innermost function
+that has a place in STAGES.
 """
 
 from __future__ import annotations
