@@ -40,7 +40,7 @@ def check(
     host: str,
     port: int | None,
     history: str | os.PathLike[str] | None,
-    process: bool,
+    process: bool | None,
     plain: bool | None,
     keep: int | timedelta | None,
     limits: Limits | None,
@@ -58,9 +58,12 @@ def check(
         history = _data_file(name) if name else None
     if not isinstance(history, str | os.PathLike | None):
         raise UsageError(f"serve(history={history!r}): history is 'auto', a file's path, or None.")
+    if process is None:
+        process = bool(networked)
     if not isinstance(process, bool):
         raise UsageError(
-            f"serve(process={process!r}): True runs the server in a process of its own, False on a thread."
+            f"serve(process={process!r}): True runs the server in a process of its own, False on a thread, and "
+            "None in a process of its own only if others in the network join."
         )
     if plain is None:
         plain = "JUPYTERHUB_USER" not in os.environ and not networked

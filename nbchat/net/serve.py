@@ -43,7 +43,7 @@ def serve(
     port: int | None = None,
     *,
     history: str | os.PathLike[str] | Literal["auto"] | None = "auto",
-    process: bool = False,
+    process: bool | None = None,
     plain: bool | None = None,
     lan: bool = False,
     keep: int | timedelta | None = None,
@@ -62,8 +62,9 @@ def serve(
     to keep nothing after the server stops.
 
     ``process``: False runs it on a background thread; True in a process of its own, which no cell disturbs,
-    however busy. That process ends with this one. All else is the same, but for a chat in memory: when it
-    restarts with other options, and one of the two is in a process of its own, its log begins anew.
+    however busy. None does that if a network is served, and takes a thread otherwise. That process ends with
+    this one. All else is the same, but for a chat in memory: when it restarts with other options, and one of
+    the two is in a process of its own, its log begins anew.
 
     ``lan``: True serves this machine's network as well. There, connections are encrypted (TLS 1.3), and who
     comes needs a link from ``server.invite()``. So is a ``host`` that is not loopback, and "0.0.0.0" for

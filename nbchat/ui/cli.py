@@ -42,6 +42,7 @@ def _serve(parsed: argparse.Namespace) -> int:
             parsed.host,
             parsed.port,
             history=history,
+            process=False,  # nothing else runs in this one
             plain=parsed.plain,
             lan=parsed.lan,
             keep=parsed.keep,

@@ -356,7 +356,7 @@ def test_who_stalls_in_tls_is_ended_in_time() -> None:
 def test_a_stalled_reader_in_tls_costs_one_write_and_delays_nobody() -> None:
     limits = nbchat.Limits(rate=1e6, burst=10**6, ring=100_000, write=30_000, send_buffer=16_384)
     text, count = "x" * 4000, 1000
-    with nbchat.serve(port=0, lan=True, limits=limits) as server:
+    with nbchat.serve(port=0, lan=True, process=False, limits=limits) as server:
         link = server.invite()
         with nbchat.connect(link, name="ada") as ada, nbchat.connect(link, name="bob") as bob:
             slow = Raw(link, "slow", buffer=4096)
@@ -375,3 +375,12 @@ def test_a_stalled_reader_in_tls_costs_one_write_and_delays_nobody() -> None:
                 events.append(slow.receive())
             assert [each["seq"] for each in events if each["type"] == "said"] == list(range(1, count + 1))
             slow.close()
+
+
+@pytest.mark.parametrize(("process", "is_here"), [(None, False), (True, False), (False, True)])
+def test_a_server_in_a_network_has_a_process_of_its_own_unless_told_otherwise(
+    process: bool | None, is_here: bool
+) -> None:
+    with nbchat.serve(port=0, lan=True, process=process) as server:
+        assert ("thread" in server._repr_html_()) is is_here
+        assert (server._running.pid == os.getpid()) is is_here
