@@ -62,8 +62,8 @@ def check(
         process = bool(networked)
     if not isinstance(process, bool):
         raise UsageError(
-            f"serve(process={process!r}): True runs the server in a process of its own, False on a thread, and "
-            "None in a process of its own only if others in the network join."
+            f"serve(process={process!r}): True runs the server in a process of its own, False on a "
+            "thread, and None in a process of its own only if others in the network join."
         )
     if plain is None:
         plain = "JUPYTERHUB_USER" not in os.environ and not networked
