@@ -1,17 +1,27 @@
 """Join a chat and print what is said there: python minimal_client.py LINK NAME"""
 
+import hashlib
 import hmac
 import json
 import secrets
 import socket
+import ssl
 import sys
 import threading
 import time
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 link, name = urlsplit(sys.argv[1]), sys.argv[2]
 key, _, secret = link.fragment.removeprefix("k=").partition(".")
 sock = socket.create_connection((link.hostname, link.port or 14900))
+if pin := parse_qs(link.query).get("pin"):  # another machine: TLS, and just this certificate
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    sock = tls.wrap_socket(sock)
+    if pin != ["sha256:" + hashlib.sha256(sock.getpeercert(True)).hexdigest()]:
+        sys.exit("Whoever answers there shows another certificate than this link's.")
+elif link.hostname not in ("127.0.0.1", "localhost"):
+    sys.exit("This link lacks its pin. Copy it whole.")
 lines = sock.makefile("rb")
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import nbchat
+from nbchat.net import networks
+from nbchat.net.link import parse
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 30
@@ -85,3 +87,23 @@ def test_the_minimal_client_does_not_talk_to_whoever_lacks_the_secret(server: nb
     assert status == 1
     assert "does not know this link's secret" in words
     assert server.members == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+def test_the_minimal_client_goes_into_a_network_and_knows_the_certificate(
+    server: nbchat.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    with nbchat.serve(port=0, lan=True) as far, nbchat.connect(far, name="tom") as tom:
+        tom.send("hi").wait()
+        with Program("minimal_client.py", far.invite(), "printer") as printer:
+            assert printer.line() == "tom: hi\n"
+        pin = parse(far.url).pin
+        with Program("minimal_client.py", far.invite().replace(pin, f"sha256:{'0' * 64}"), "ada") as stranger:
+            assert stranger.end() == (
+                1,
+                "Whoever answers there shows another certificate than this link's.\n",
+            )
+        with Program("minimal_client.py", far.invite().replace(f"?pin={pin}", ""), "ada") as cut:
+            assert cut.end() == (1, "This link lacks its pin. Copy it whole.\n")
+        assert "ada" not in far.members

@@ -75,7 +75,7 @@ _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
 _FIRST_TRIES = 3
 """Connections that may break before the first welcome until the caller is told."""
-_HOPELESS = ("bad_key", "bad_name", "version")
+_HOPELESS = ("bad_key", "other_name", "bad_name", "version")
 """Refusals that trying again does not change."""
 
 

@@ -7,6 +7,7 @@ A play is a text file; its first lines (``#``) say what it shows. Then one step 
     ann greets                         hello and challenge only; <ann.proof> is her proof from then on
     ann greets with the key "x"        the same with another key; the server's proof has to be wrong then
     ann greets with a key that has ended
+    ann greets with a key for "ada"     and for one use; <ann.proof> is right
     ann opens                          a connection, no more
     ann sends {...}                    a line
     ann sends the bytes "..."          anything, with Python's escapes
@@ -53,7 +54,8 @@ STEP = re.compile(
     r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | keeps\ the\ newest\ (?P<kept>\d+) | (?P<stop>stops) )"
     r"|(?P<who>\w+) \s+ (?:"
     r'(?P<join>connects\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
-    r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended) ))?'
+    r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended)'
+    r'    | a\ key\ for\ "(?P<mine>[^"]*)" ))?'
     r'|(?P<bytes>sends\ the\ bytes) \s+ (?P<literal>".*")'
     r"|(?P<long>sends\ a\ line\ of) \s+ (?P<count>\d+) \s+ bytes (?P<endless>\ without\ end)?"
     r"|(?P<verb>sends|receives) \s+ (?P<frame>\{.*\})"
@@ -200,6 +202,9 @@ class Stage:
         server, key = self.server, self._key
         if step["void"]:
             link = parse(server.invite(hours=1e-9))  # it has ended before anybody can use it
+            key = (link.key_id, link.secret)
+        elif step["mine"]:
+            link = parse(server.invite(name=step["mine"], once=True))
             key = (link.key_id, link.secret)
         elif step["key"]:
             key = (step["key"], "nobody knows it")
