@@ -100,10 +100,8 @@ def test_the_minimal_client_goes_into_a_network_and_knows_the_certificate(
             assert printer.line() == "tom: hi\n"
         pin = parse(far.url).pin
         with Program("minimal_client.py", far.invite().replace(pin, f"sha256:{'0' * 64}"), "ada") as stranger:
-            assert stranger.end() == (
-                1,
-                "Whoever answers there shows another certificate than this link's.\n",
-            )
+            status, words = stranger.end()
+            assert (status, "shows another certificate than this link's" in words) == (1, True)
         with Program("minimal_client.py", far.invite().replace(f"?pin={pin}", ""), "ada") as cut:
             assert cut.end() == (1, "This link lacks its pin. Copy it whole.\n")
         assert "ada" not in far.members

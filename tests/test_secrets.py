@@ -8,6 +8,7 @@ certificate's private key.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import pickle
 import re
@@ -16,18 +17,23 @@ import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import nbformat
 import psutil
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.formatters import DisplayFormatter
 from nbclient import NotebookClient
+from rich.console import Console
+from rich.traceback import Traceback
 
 import nbchat
 from nbchat.core import frames
 from nbchat.core.hub import Announce, Append, Member, Room
+from nbchat.core.keys import Key
 from nbchat.net import address, networks, tls
-from nbchat.net.link import parse
+from nbchat.net.link import Address, parse
 from nbchat.store import Event
 from tests.net.helpers import Raw
 
@@ -88,14 +94,13 @@ def things(scene: Scene) -> list[object]:
 
 
 def test_objects_do_not_tell(scene: Scene) -> None:
-    shell = InteractiveShell.instance()
+    formatter = DisplayFormatter()
     shown = []
     for thing in things(scene):
-        data, metadata = shell.display_formatter.format(thing)  # type: ignore[misc]
+        data, metadata = formatter.format(thing)
         if type(thing).__name__ == "Invitation":  # asked for
             continue
         shown += [repr(thing), str(thing), f"{thing}", str(data), str(metadata)]
-    InteractiveShell.clear_instance()
     assert scene.found_in(*shown) == set()
     assert scene.found_in(scene.server.url, scene.server._repr_html_()) == set()
 
@@ -117,6 +122,12 @@ def test_frames_and_effects_do_not_tell() -> None:
     assert proof not in shown
     assert "name='ada'" in shown
     assert word not in str(list(join.__rich_repr__()))
+
+
+@pytest.mark.parametrize("kind", [address.Running, address.Kept, Announce, Append, Event, Key, Address])
+def test_what_hides_its_secrets_from_repr_hides_them_from_rich_too(kind: Any) -> None:
+    assert kind.__repr__ is not msgspec.Struct.__repr__
+    assert kind.__rich_repr__ is not msgspec.Struct.__rich_repr__
 
 
 def test_logs_do_not_tell(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -199,6 +210,9 @@ def test_errors_do_not_tell_even_with_the_variables_around_them(scene: Scene) ->
         told = [str(error), repr(error), repr(vars(error)), "".join(traceback.format_exception(error))]
         told += [repr(variables) for variables in frames_of(error)]
         ours = error.__traceback__.tb_next  # type: ignore[union-attr]  # the first is this test's own
+        console = Console(file=io.StringIO(), width=200)
+        console.print(Traceback.from_exception(type(error), error, ours, show_locals=True))
+        told.append(console.file.getvalue())  # type: ignore[attr-defined]
         told += traceback.TracebackException(type(error), error, ours, capture_locals=True).format()
         assert scene.found_in(*told) == set(), error
 

@@ -12,7 +12,7 @@ member for ``limits.grace`` seconds, and the others notice nothing if it returns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -70,6 +70,9 @@ class Announce(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"Announce({self.room!r}, {self.frame!r})"
 
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
+
 
 class Admit(Struct, frozen=True):
     """Let a connection read its room from here on: first what it missed after ``after`` (the newest
@@ -91,6 +94,9 @@ class Append(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Append({self.room!r}, id={self.id!r})"
+
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
 
 
 class Fetch(Struct, frozen=True):

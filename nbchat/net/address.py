@@ -65,6 +65,9 @@ class Running(Struct, frozen=True):
     def __repr__(self) -> str:
         return f"<Running {self.name or ''} {self.host}:{self.port} pid {self.pid}>"
 
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
+
 
 here: dict[int, Running] = {}
 """The servers of this very process, and of the children it started for them, by port."""
@@ -202,6 +205,9 @@ class Kept(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<Kept {self.name!r}>"
+
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
 
 
 def keep(path: Path | None, kept: Kept) -> Path:

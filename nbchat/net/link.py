@@ -75,6 +75,8 @@ def parse(link: str) -> Address:
             raise BadLink(f"The end of this link (after the #) is cut or changed; copy it whole. {shape}")
     pin = _pin(parts.query)
     is_plain = parts.scheme == "plain"
+    if is_plain and pin:
+        raise BadLink("A plain:// link has no pin: what it leads to is not encrypted. Copy the link whole.")
     if not pin and not is_plain and not is_loopback(host):
         raise BadLink(
             f"This link leads to another machine ({host}) and does not say how to know it: the part "

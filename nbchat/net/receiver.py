@@ -13,7 +13,6 @@ import logging
 import os
 import random
 import secrets
-import ssl
 import threading
 import time
 from collections import deque
@@ -51,8 +50,9 @@ from nbchat.core.frames import (
 from nbchat.core.frames import Refused as RefusedFrame
 from nbchat.core.limits import UNDER_WAY, Limits
 from nbchat.core.transcript import Message, from_said
-from nbchat.net import address, tls
+from nbchat.net import address
 from nbchat.net.connection import NativeConnection, PlainConnection
+from nbchat.net.dial import PATIENCE, dial
 from nbchat.net.link import Address
 from nbchat.net.loops import new_loop
 from nbchat.net.state import State
@@ -62,8 +62,6 @@ log = logging.getLogger("nbchat")
 Answer = tuple[list[Message], int | None]
 """A page: its messages, and the seq before which there are older ones (None at the beginning)."""
 
-_CONNECT = 5.0
-"""Seconds for a connection to stand and be welcomed."""
 _CLOSE = 2.0
 """Seconds for the last messages to be confirmed when a client is closed."""
 _LONGEST_DELAY = 3.0
@@ -243,26 +241,11 @@ class Receiver:
         try:
             where = self._target.find()
             conn = self._conn = self._prepare(where)
-            async with asyncio.timeout(_CONNECT):
-                if where.pin:
-                    await self._loop.create_connection(
-                        lambda: conn, where.host, where.port, ssl=tls.client_context(), server_hostname=""
-                    )
-                else:
-                    await self._loop.create_connection(lambda: conn, where.host, where.port)
         except UsageError as error:
             return error
-        except (OSError, TimeoutError) as error:
-            self._broke_off = isinstance(error, ConnectionResetError)
-            if where.pin and isinstance(error, ssl.SSLError | ConnectionResetError):
-                return Unreachable(
-                    f"What answers at {where.host}:{where.port} is not encrypted as this link says, so "
-                    "nothing was sent to it. Ask the host for a new link (server.invite())."
-                )
-            return Unreachable(
-                f"Nobody answers at {where.host}:{where.port}. Is the server running? "
-                "(nbchat.serve() starts one.)"
-            )
+        if (failure := await dial(conn, where)) is not None:
+            reason, self._broke_off = failure
+            return reason
         watch = self._loop.create_task(self._watch(conn))
         try:
             ended = await conn.ended
@@ -317,7 +300,7 @@ class Receiver:
             await asyncio.sleep(self._ping / 4 if self._is_welcome else 0.1)
             now = time.monotonic()
             if not self._is_welcome:
-                if now - begun > _CONNECT:
+                if now - begun > PATIENCE:
                     conn.fail(Unreachable("The server does not answer."))
             elif now - conn.heard > 2.5 * self._ping:
                 conn.fail(Unreachable("The server has gone silent."))

@@ -351,7 +351,7 @@ class NativeSession:
         if hello.v != VERSION:
             self._refuse("version", f"This server speaks version {VERSION}. Update nbchat.")
             return
-        self._key = self._shell.find_key(hello.key)
+        self._key = self._shell.door.find(hello.key)
         nonce = secrets.token_hex(16)
         self._nonces = (hello.nonce, nonce)
         proof = keys.server_proof(self._key.secret, hello.nonce, nonce)
@@ -360,7 +360,7 @@ class NativeSession:
     def _join(self, join: Join, nonces: tuple[str, str]) -> None:
         assert self._key is not None
         is_right = keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof)
-        key = self._shell.opens(self._key, join.session)
+        key = self._shell.door.opens(self._key, join.session)
         if key is None or not is_right:
             self._wrong()
             return
@@ -377,7 +377,8 @@ class NativeSession:
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""
-        wait = min(self._shell.failed(self._conn), self._shell.limits.hello / 2)
+        address = self._conn.peer[0] if self._conn.peer else ""
+        wait = min(self._shell.door.failed(address), self._shell.limits.hello / 2)
         if not wait:
             self._refuse("bad_key", _BAD_KEY)
             return

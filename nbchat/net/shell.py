@@ -22,9 +22,9 @@ from nbchat.core import plain, wire
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Paged, Refused, Said, Stored, Trimmed
 from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
-from nbchat.core.keyring import Guesses, Keyring
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
+from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.plain import PlainRoom, PlainSession
 from nbchat.net.session import Connection, farewell
@@ -81,8 +81,7 @@ class Shell:
         self._store = store
         self._keep = keep
         self._clock = clock or _steady()
-        self._keys = Keyring(known_keys, secrets.token_bytes(16))
-        self._guesses = Guesses(limits.guesses)
+        self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
         self._connections: dict[Connection, None] = {}
@@ -369,59 +368,16 @@ class Shell:
 
     # ── keys ──
 
-    def find_key(self, key_id: str) -> Key:
-        """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
-        return self._keys.find(key_id, self._clock())
-
-    def opens(self, key: Key, session: str | None) -> Key | None:
-        """The key as it is now, if a session may come in with it."""
-        return self._keys.opens(key.id, session, self._clock())
-
     def used(self, conn: Connection, key: Key) -> None:
         """A connection came in with a key."""
         session = self.hub.session_of(conn)
-        if session is not None and self._keys.used(key.id, session):
-            self._spawn(self._keep_used())
-
-    def failed(self, conn: Connection) -> float:
-        """A proof was wrong: the seconds until that is to be said."""
-        address = conn.peer[0] if conn.peer else ""
-        wait = self._guesses.failed(address, self.loop.time())
-        if self._guesses.has_begun(address):
-            log.warning(
-                "%d wrong proofs came from %s within a minute; more are answered slowly for a minute",
-                self.limits.guesses,
-                address,
-            )
-        return wait
-
-    def keys(self) -> list[Key]:
-        """The keys that are in use."""
-        return self._keys.valid(self._clock())
-
-    def make_key(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
-        """Make a key that ends after so many seconds."""
-        key = new_key(role, self._clock() + seconds, name, once)
-        self._keys.add(key)
-        return key
+        if session is not None and self.door.used(key, session):
+            self._spawn(self.door.keep_used())
 
     def revoke(self) -> None:
         """Make all invitations void, but for who is inside."""
-        inside: dict[str, set[str]] = {}
-        for conn in self._connections:
-            if (id := conn.key_id) is not None and (session := self.hub.session_of(conn)) is not None:
-                inside.setdefault(id, set()).add(session)
-        self._keys.revoke(inside)
-
-    async def keep_keys(self) -> None:
-        """Have the store keep the keys as they are now."""
-        await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
-
-    async def _keep_used(self) -> None:
-        try:
-            await self.keep_keys()
-        except StoreError as error:
-            log.warning("it could not be kept that an invitation was used: %s", error)
+        inside = ((conn.key_id, self.hub.session_of(conn)) for conn in self._connections)
+        self.door.revoke((id, session) for id, session in inside if id is not None and session is not None)
 
     # ── time ──
 
@@ -456,11 +412,6 @@ class Shell:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
-
-
-def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:
-    """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
-    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once)
 
 
 def _steady() -> Callable[[], float]:

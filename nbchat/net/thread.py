@@ -23,11 +23,12 @@ from nbchat.core.errors import AlreadyServing, UsageError
 from nbchat.core.frames import MemberInfo
 from nbchat.core.keys import Key
 from nbchat.net import address, tls
+from nbchat.net.door import new_key
 from nbchat.net.loops import new_loop
 from nbchat.net.options import Options
 from nbchat.net.secure import Secured
 from nbchat.net.session import Connection
-from nbchat.net.shell import Shell, new_key
+from nbchat.net.shell import Shell
 from nbchat.store import RoomStore
 
 log = logging.getLogger("nbchat")
@@ -97,7 +98,7 @@ class ServerThread:
 
     def invite(self, wanted: Invite) -> Key:
         """Make a key."""
-        key = self.ask(lambda shell: shell.make_key(wanted.role, wanted.seconds, wanted.name, wanted.once))
+        key = self.ask(lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once))
         self._keep_keys()
         return key
 
@@ -108,11 +109,11 @@ class ServerThread:
 
     def _keep_keys(self) -> None:
         if self.shell is not None:
-            self.do(self.shell.keep_keys())
+            self.do(self.shell.door.keep())
 
     def keys(self) -> list[Key]:
         """The keys that are in use, for the server that comes next; none once it was stopped."""
-        return self.ask(lambda shell: shell.keys()) if self.is_running else []
+        return self.ask(lambda shell: shell.door.keys()) if self.is_running else []
 
     def hand_over(self) -> RoomStore | None:
         """Its memory, for the server that comes next; this one leaves it open when it stops."""

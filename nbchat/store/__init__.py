@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,9 @@ class Event(Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return f"<Event {self.seq} {self.id!r}>"
+
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
 
 
 class Receipt(Struct, frozen=True, gc=False):

@@ -202,13 +202,14 @@ def test_who_guesses_waits_and_who_knows_does_not(caplog: pytest.LogCaptureFixtu
         clock = [0.0]
 
         def failed(shell: Any) -> None:
-            shell._failed, shell._guessed = shell._guesses.failed, 0
+            guesses = shell.door._guesses
+            shell._failed, shell._guessed = guesses.failed, 0
 
             def counted(where: str, now: float) -> float:
                 shell._guessed += 1
                 return shell._failed(where, clock[0])  # type: ignore[no-any-return]
 
-            shell._guesses.failed = counted
+            guesses.failed = counted
 
         server._runner.ask(failed)
         assert [refused(wrong)["code"] for _ in range(5)] == ["bad_key"] * 5

@@ -5,6 +5,7 @@ The network is 127.0.0.2: to the server it is any address that is not its own lo
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -384,3 +385,37 @@ def test_a_server_in_a_network_has_a_process_of_its_own_unless_told_otherwise(
     with nbchat.serve(port=0, lan=True, process=process) as server:
         assert ("thread" in server._repr_html_()) is is_here
         assert (server._running.pid == os.getpid()) is is_here
+
+
+def test_it_works_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("nbchat.net.thread", "nbchat.net.receiver"):
+        monkeypatch.setattr(f"{module}.new_loop", asyncio.SelectorEventLoop)
+    with (
+        nbchat.serve(port=0, lan=True, process=False) as server,
+        nbchat.connect(server.invite(), name="ada") as ada,
+    ):
+        assert ada.send("x" * 16_000).wait(PATIENCE).seq == 1
+        with pytest.raises(CertificateChanged):
+            nbchat.connect(server.invite().replace(parse(server.url).pin, f"sha256:{'0' * 64}"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_no_door_in_the_network() -> None:
+    with (
+        nbchat.serve(port=0, lan=True, process=False) as server,
+        nbchat.connect(server.invite(), name="ada") as ada,
+    ):
+        down, up = os.pipe()
+        if (child := os.fork()) == 0:
+            os.read(down, 1)  # for as long as the parent wants
+            os._exit(0)
+        try:
+            port = server.port
+            server.stop()
+            with socket.create_server((NETWORK, port)):  # nobody else has it
+                until(ada, lambda: ada.status == "reconnecting")
+        finally:
+            os.write(up, b"x")
+            os.waitpid(child, 0)
+            os.close(down)
+            os.close(up)

@@ -1,0 +1,92 @@
+"""A server's door: the keys that open it, kept with the history, and who guesses. Loop thread only."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from nbchat.core.errors import StoreError
+from nbchat.core.keyring import Guesses, Keyring
+from nbchat.core.keys import Key
+from nbchat.store import RoomStore
+
+log = logging.getLogger("nbchat")
+
+
+class Door:
+    """``clock`` is in seconds since 1970, ``timer`` any that does not jump."""
+
+    def __init__(
+        self,
+        store: RoomStore,
+        known: Iterable[Key],
+        guesses: int,
+        *,
+        clock: Callable[[], float],
+        timer: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._keys = Keyring(known, secrets.token_bytes(16))
+        self._most = guesses
+        self._guesses = Guesses(guesses)
+        self._clock = clock
+        self._timer = timer
+
+    def find(self, key_id: str) -> Key:
+        """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
+        return self._keys.find(key_id, self._clock())
+
+    def opens(self, key: Key, session: str | None) -> Key | None:
+        """The key as it is now, if a session may come in with it."""
+        return self._keys.opens(key.id, session, self._clock())
+
+    def used(self, key: Key, session: str) -> bool:
+        """A session came in with a key. True: that is to be kept (:meth:`keep`)."""
+        return self._keys.used(key.id, session)
+
+    def failed(self, address: str) -> float:
+        """A proof was wrong: the seconds until that is to be said."""
+        wait = self._guesses.failed(address, self._timer())
+        if self._guesses.has_begun(address):
+            log.warning(
+                "%d wrong proofs came from %s within a minute; more are answered slowly for a minute",
+                self._most,
+                address,
+            )
+        return wait
+
+    def keys(self) -> list[Key]:
+        """The keys that are in use."""
+        return self._keys.valid(self._clock())
+
+    def make(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
+        """Make a key that ends after so many seconds."""
+        key = new_key(role, self._clock() + seconds, name, once)
+        self._keys.add(key)
+        return key
+
+    def revoke(self, inside: Iterable[tuple[str, str]]) -> None:
+        """Make all invitations void, but for who is inside: key ids, and the sessions that came with them."""
+        sessions: dict[str, set[str]] = {}
+        for id, session in inside:
+            sessions.setdefault(id, set()).add(session)
+        self._keys.revoke(sessions)
+
+    async def keep(self) -> None:
+        """Have the store keep the keys as they are now. Raises StoreError."""
+        await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
+
+    async def keep_used(self) -> None:
+        """The same where nobody waits for it."""
+        try:
+            await self.keep()
+        except StoreError as error:
+            log.warning("it could not be kept that an invitation was used: %s", error)
+
+
+def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:
+    """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
+    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once)
