@@ -26,6 +26,7 @@ import pytest
 from IPython.core.formatters import DisplayFormatter
 from nbclient import NotebookClient
 from rich.console import Console
+from rich.pretty import pretty_repr
 from rich.traceback import Traceback
 
 import nbchat
@@ -100,7 +101,7 @@ def test_objects_do_not_tell(scene: Scene) -> None:
         data, metadata = formatter.format(thing)
         if type(thing).__name__ == "Invitation":  # asked for
             continue
-        shown += [repr(thing), str(thing), f"{thing}", str(data), str(metadata)]
+        shown += [repr(thing), str(thing), pretty_repr(thing), str(data), str(metadata)]
     assert scene.found_in(*shown) == set()
     assert scene.found_in(scene.server.url, scene.server._repr_html_()) == set()
 
