@@ -130,7 +130,9 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
     notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
     place; with ``save=False`` it keeps none.
     """
-    asked = hashlib.sha256(url.encode()).hexdigest() if isinstance(url, str) else getattr(url, "port", None)
+    asked = url if isinstance(url, str) else getattr(url, "port", None)
+    if isinstance(url, str) and "://" in url:
+        asked = hashlib.sha256(url.encode()).hexdigest()
     key = (asked, name, room)
     lost = ""
     if (old := _panels.pop(key, None)) is not None:
