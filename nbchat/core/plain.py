@@ -28,6 +28,7 @@ class Kind(Enum):
     HTTP = "http"
     TLS = "tls"
     SSH = "ssh"
+    OTHER = "other"
     PLAIN = "plain"
 
 
@@ -39,12 +40,24 @@ _VERBS = tuple(
     )
 )  # fmt: skip
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/")
-_OTHERS = ((b"\x16\x03", Kind.TLS), (b"SSH-", Kind.SSH))
+_OTHERS = (
+    (b"\x16\x03", Kind.TLS),
+    (b"SSH-", Kind.SSH),
+    (b"PROXY TCP", Kind.OTHER),
+    (b"PROXY UNKNOWN", Kind.OTHER),
+    (b"\r\n\r\n\x00\r\nQUIT\n", Kind.OTHER),  # the same in its second version
+)
+# What mail, file, chat and screen clients begin with. Their programs end lines with both characters; a
+# person whose name begins with "NICK " does not.
+_COMMAND = re.compile(rb"(?:EHLO|HELO|NICK|USER|PASS|CAP|AUTH|STLS|STARTTLS|HELP|QUIT|RFB)\b[^\r\n]*\r\n")
 
 HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
     b"This is a chat port, not a web page. In a notebook: import nbchat; nbchat.join()\n"
 )
+
+
+OTHER_ANSWER = b"This is a chat port. In a notebook: import nbchat; nbchat.join()\r\n"
 
 
 def sniff(data: bytes) -> Kind:
@@ -60,6 +73,8 @@ def sniff(data: bytes) -> Kind:
             return Kind.UNDECIDED
     if data.startswith(_VERBS) or _REQUEST_LINE.match(data):
         return Kind.HTTP
+    if _COMMAND.match(data):
+        return Kind.OTHER
     if any(verb.startswith(data) for verb in _VERBS):
         return Kind.UNDECIDED
     return Kind.PLAIN

@@ -136,7 +136,7 @@ class NativeConnection(Connection):
         self._address = address
         self._join = join
         self._nonce = secrets.token_hex(16)
-        self._lines = wire.Lines(_LONGEST_LINE)
+        self._lines = wire.Lines(_LIMITS.line)
         self._is_proved = False
         """Whether the server has shown that it knows the secret; until then it is believed nothing."""
 
@@ -175,6 +175,7 @@ class NativeConnection(Connection):
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
         self._is_proved = True
+        self._lines.limit = _LONGEST_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
 
