@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from nbchat.core import names, texts, wire
+from nbchat.core import looks, names, texts, wire
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
     Away,
@@ -149,6 +149,8 @@ class Room:
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     """By the skeleton of their names."""
+    taken: set[str] = field(default_factory=set)
+    """The marks of their names."""
 
 
 class Hub:
@@ -158,6 +160,7 @@ class Hub:
     """
 
     def __init__(self, limits: Limits, log_id: str, new_session: Callable[[], str]) -> None:
+        looks.table()  # now, not while the first member waits
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session
@@ -180,7 +183,7 @@ class Hub:
             return self._no(conn, "too_many_rooms", "This server has no place for another room.")
         if len(room.members) >= self._limits.members:
             return self._no(conn, "room_full", "This room is full.")
-        suggestion = names.free(name, room.members)
+        suggestion = names.free(name, room.taken)
         if suggestion != name and request.exact:
             self._tidy(room)
             return self._no(
@@ -209,7 +212,7 @@ class Hub:
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
             raise BadName("This room is full.")
-        name = names.free(name, opened.members)
+        name = names.free(name, opened.taken)
         return name, self._enter(conn, self._new_session(), name, "member", opened, plain=True)
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
@@ -255,6 +258,7 @@ class Hub:
     ) -> list[Effect]:
         member = Member(session, name, role, room, plain, conn)
         room.members[names.skeleton(name)] = member
+        room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
 
@@ -346,6 +350,7 @@ class Hub:
     def _leave(self, member: Member) -> list[Effect]:
         room = member.room
         del room.members[names.skeleton(member.name)]
+        room.taken -= names.marks(member.name)
         del self._by_session[member.session]
         self._gone.pop(member.session, None)
         if member.conn is not None:
