@@ -178,20 +178,17 @@ class Hub:
         name = names.check_member(request.name)
         if back := self._resume(conn, request, room_name, role):
             return back
+        left = self._make_place(names.skeleton(room_name))
         room = self._open(room_name)
         if room is None:
-            return self._no(conn, "too_many_rooms", "This server has no place for another room.")
+            return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
         if len(room.members) >= self._limits.members:
-            return self._no(conn, "room_full", "This room is full.")
+            return [*left, *self._no(conn, "room_full", "This room is full.")]
         suggestion = names.free(name, room.taken)
         if suggestion != name and request.exact:
             self._tidy(room)
-            return self._no(
-                conn,
-                "name_in_use",
-                f"The name {name!r} is taken in this room. {suggestion!r} is free.",
-                suggestion,
-            )
+            text = f"The name {name!r} is taken in this room. {suggestion!r} is free."
+            return [*left, *self._no(conn, "name_in_use", text, suggestion)]
         # A session from before the server's restart is taken as it is: it is what makes a message
         # sent again recognisable.
         session = request.session
@@ -199,6 +196,7 @@ class Hub:
             session = self._new_session()
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
+            *left,
             *self._enter(conn, session, suggestion, role, room, plain=False),
             Admit(conn, room.key, after),
         ]
@@ -209,11 +207,12 @@ class Hub:
         Raises :class:`BadName` for a name that cannot be one.
         """
         name = names.check_member(name)
+        left = self._make_place(names.skeleton(room))
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
             raise BadName("This room is full.")
         name = names.free(name, opened.taken)
-        return name, self._enter(conn, self._new_session(), name, "member", opened, plain=True)
+        return name, [*left, *self._enter(conn, self._new_session(), name, "member", opened, plain=True)]
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -261,6 +260,18 @@ class Hub:
         room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
+
+    def _make_place(self, key: str) -> list[Effect]:
+        """Where no place is left, that of whoever has been gone longest is not held any longer: somebody who
+        comes and drops again and again shuts nobody out."""
+        room = self._rooms.get(key)
+        if room is not None and len(room.members) >= self._limits.members:
+            gone = next((each for each in self._gone.values() if each.room is room), None)
+        elif room is None and len(self._rooms) >= self._limits.rooms:
+            gone = next((each for each in self._gone.values() if len(each.room.members) == 1), None)
+        else:
+            return []
+        return self._leave(gone) if gone is not None else []
 
     def _open(self, name: str) -> Room | None:
         key = names.skeleton(name)

@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
                 self.turn_away("an SSH client at the chat port")
             case plain.Kind.OTHER:
                 self.turn_away("another protocol at the chat port", plain.OTHER_ANSWER)
-            case plain.Kind.PLAIN if len(self._first) <= limit:
+            case plain.Kind.PLAIN if len(self._first.partition(b"\n")[0]) <= limit:
                 if not self._greeted:
                     self._greet()
                 self._become_plain()
