@@ -1,8 +1,8 @@
 """Which characters look the same: Unicode's table of confusables (UTS #39), as a library brings it.
 
-Not all of the table is taken. Letters of one script that only look much alike (Thai ด and ต, 土 and 士) are told
-apart by those who read it, and real names differ by them. What is taken: what looks like an ASCII letter or
-digit, what looks alike across scripts (Greek and Cyrillic), and accents.
+Not all of the table is taken. Letters of one script that only look much alike (Thai ด and ต, 土 and 士) are
+told apart by those who read it, and real names differ by them. What is taken: what looks like an ASCII
+letter or digit, what looks alike across scripts (Greek and Cyrillic), and accents.
 """
 
 from __future__ import annotations

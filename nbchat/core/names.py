@@ -47,8 +47,8 @@ def check_member(name: str) -> str:
 
 
 def skeleton(name: str) -> str:
-    """A name without its case, width and way of writing accents: rooms, chats and their files are known by it,
-    so it stays what it is. Whether two members' names are the same is told by :func:`marks`."""
+    """A name without its case, width and way of writing accents: rooms, chats and their files are known by
+    it, so it stays what it is. Whether two members' names are the same is told by :func:`marks`."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return unicodedata.normalize("NFKC", folded)
 

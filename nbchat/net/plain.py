@@ -138,7 +138,9 @@ class PlainSession:
         return b""
 
     def _refuse(self, why: str) -> None:
-        self._conn.turn_away("a plain-text client whose name cannot be", plain.notice(visible(why)).encode() + b"\n")
+        self._conn.turn_away(
+            "a plain-text client whose name cannot be", plain.notice(visible(why)).encode() + b"\n"
+        )
 
     # ── what it gets ──
 

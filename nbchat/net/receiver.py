@@ -93,7 +93,7 @@ class Receiver:
         self._state = state
         self._wanted = wanted
         self._exact = exact
-        self._chance = chance or random.Random()
+        self._chance = chance or random.Random()  # noqa: S311 (it spreads attempts, and keeps no secret)
         self._ping = Limits().ping
         # Made here, so that a first connection that broke before its welcome is gone on with, too.
         self._session: str | None = secrets.token_hex(16)

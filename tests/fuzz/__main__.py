@@ -30,7 +30,9 @@ def run(checked: Callable[[], None], seconds: float, first: int, examples: int =
     """Check one property again and again until the time is over, with the seeds ``first``, ``first`` + 1 …
     (the seed of a failure is in its notes). Returns how many examples there were."""
     end, number = time.monotonic() + seconds, first
-    quick = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    quick = settings(
+        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     while number == first or time.monotonic() < end:
         try:
             seed(number)(quick(given(*checked.strategies)(checked)))()  # type: ignore[attr-defined]

@@ -29,8 +29,12 @@ odd = st.sampled_from(
     [None, True, False, 0, 1, -1, 2**53, 2**64, 1e300, -0.0, "", "a", "\n", "\x00", "\u202e", "\U0010ffff",
      "x" * 300, "a\u0301", [], {}, [[]], {"type": "said"}, "0" * 32, "0" * 64, "lobby", "ada", "system"]
 )  # fmt: skip
-text = st.text(max_size=40) | st.sampled_from(["a" * 20_000, "\ud800", "**b** $x$ `c`", "boss: hi", "hi\nboss: hi"])
-name = st.sampled_from(["ada", "bob", "аdа", "eve", "a b", "system", "", "\u202e", "n" * 33]) | st.text(max_size=10)
+text = st.text(max_size=40) | st.sampled_from(
+    ["a" * 20_000, "\ud800", "**b** $x$ `c`", "boss: hi", "hi\nboss: hi"]
+)
+name = st.sampled_from(["ada", "bob", "аdа", "eve", "a b", "system", "", "\u202e", "n" * 33]) | st.text(
+    max_size=10
+)
 number = st.integers(0, 60) | st.integers()
 _FIELDS: dict[str, Any] = {
     "name": name, "by": name, "room": st.sampled_from(["lobby", "other", ""]), "text": text, "reason": text,
@@ -54,7 +58,9 @@ def some(union: Any) -> st.SearchStrategy[dict[str, Any]]:
         must = {name: likely[name] for name, field in fields.items() if field.required}
         may = {name: likely[name] for name, field in fields.items() if not field.required}
         right = st.fixed_dictionaries(must, optional=may)
-        wrong = st.fixed_dictionaries({}, optional={**{name: odd | likely[name] for name in fields}, "more": odd})
+        wrong = st.fixed_dictionaries(
+            {}, optional={**{name: odd | likely[name] for name in fields}, "more": odd}
+        )
         tag = kind.__struct_config__.tag
         return (right | right | right | wrong).map(lambda found: {"type": tag, **found})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 from typing import Any
 
 from hypothesis import strategies as st
@@ -40,7 +39,9 @@ def whatever_a_server_says_a_client_only_hangs_up(who: str, steps: list[tuple[st
     _guard(_native(who, steps))
 
 
-@given_all(st.lists(some.stream(some.events) | some.text.map(lambda each: each.encode(errors="replace")), max_size=9))
+@given_all(
+    st.lists(some.stream(some.events) | some.text.map(lambda each: each.encode(errors="replace")), max_size=9)
+)
 def whatever_a_plain_server_says_a_client_only_hangs_up(reads: list[bytes]) -> None:
     _guard(_plain(reads))
 
@@ -100,7 +101,7 @@ async def _native(who: str, steps: list[tuple[str, Any]]) -> None:
         await asyncio.sleep(0)
         reason = conn._reason
         assert reason is None or isinstance(reason, ChatError), reason
-        assert 0 <= receiver._delay(0) <= 90 and not math.isnan(receiver._delay(0))
+        assert 0 <= receiver._delay(0) <= 90
     wire.lose()
     if receiver._hold is not None:
         receiver._hold.cancel()

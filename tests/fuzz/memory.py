@@ -26,6 +26,11 @@ class Wire(asyncio.Transport):
         self._is_closing = False
         protocol.connection_made(self)
 
+    @property
+    def lines(self) -> list[bytes]:
+        """What was written to it, as lines."""
+        return bytes(self.written).splitlines()
+
     def feed(self, data: bytes) -> None:
         """The peer sent something."""
         if data and self.is_reading and not self._is_closing:

@@ -14,7 +14,9 @@ from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 
 reads = st.lists(some.stream(some.requests | some.events), max_size=6)
-anything = st.text(max_size=300) | some.text | some.documents.map(lambda each: each.decode("utf-8", "replace"))
+anything = (
+    st.text(max_size=300) | some.text | some.documents.map(lambda each: each.decode("utf-8", "replace"))
+)
 markdown = st.lists(
     st.sampled_from(
         ["*", "**", "_", "`", "```", "~~~", "\n", "\n\n", " ", "    ", "[", "](", ")", "<", ">", "&", "&#0;", "$", "$$",
@@ -72,5 +74,6 @@ def names_texts_and_links_are_checked(text: str) -> None:
 def texts_are_shown(text: str) -> None:
     made = render.html(text)
     made.encode(errors="surrogatepass")
-    for bad in ("<script", "javascript:\"", "<iframe", "<img", " on", "<style"):
-        assert bad not in made.lower() or bad == " on", made
+    assert not any(
+        bad in made.lower() for bad in ("<script", 'href="javascript', "<iframe", "<img", "<style")
+    ), made

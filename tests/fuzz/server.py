@@ -22,17 +22,29 @@ from tests.fuzz.memory import Wire
 
 _KEY = Key("key", "secret", "member", None)
 _LIMITS = Limits(
-    connections=6, unnamed=4, unnamed_each=3, members=3, rooms=2, burst=5, rate=1000, greeting=30, grace=0.001,
+    connections=7, unnamed=4, unnamed_each=3, members=4, rooms=2, burst=5, rate=1000, greeting=30, grace=0.001,
     text=100, line=2000, first_line=500, ring=2000, write=500, backlog=3, page=5, plain_pace=0.0001,
 )  # fmt: skip
 
+joins = st.fixed_dictionaries(
+    {"name": some.name},
+    optional={
+        "session": st.sampled_from(["0" * 32, "1" * 32]),
+        "after": st.integers(0, 9),
+        "log_id": st.sampled_from(["", "other"]),
+        "room": st.sampled_from(["lobby", "other", "third"]),
+        "exact": st.booleans(),
+    },
+)
 steps = st.one_of(
     st.tuples(st.just("come"), st.just(0), st.none()),
-    st.tuples(st.just("join"), st.integers(0, 4), some.name),
-    st.tuples(st.just("bytes"), st.integers(0, 4), some.stream(some.requests)),
-    st.tuples(st.just("bytes"), st.integers(0, 4), some.stream(some.requests)),
+    st.tuples(st.just("join"), st.integers(0, 1), joins),
+    st.tuples(st.just("bytes"), st.integers(0, 5), some.stream(some.requests)),
+    st.tuples(st.just("bytes"), st.integers(0, 5), some.stream(some.requests)),
     st.tuples(st.just("cut"), st.integers(0, 4), st.tuples(some.stream(some.requests), st.integers(1, 30))),
-    st.tuples(st.sampled_from(["quiet", "lose", "fill", "drain", "tick", "wait"]), st.integers(0, 4), st.none()),
+    st.tuples(
+        st.sampled_from(["quiet", "lose", "fill", "drain", "tick", "wait"]), st.integers(0, 5), st.none()
+    ),
 )
 
 
@@ -65,16 +77,19 @@ async def _play(steps: list[tuple[str, int, Any]], trouble: Trouble) -> None:
     store = open_store(None, lambda: 1.8e9)
     await store.open()
     shell = Shell(store, _LIMITS, [_KEY], allows_plain=True)
-    wires: list[Wire] = []
+    wires = [Wire(Connection(shell)) for _ in range(4)]
+    await _join(wires[0], {"name": "ada", "session": "0" * 32})
+    await _join(wires[1], {"name": "bob"})
+    wires[2].feed(b"pat\n")
     for what, which, more in steps:
-        if what == "come" or not wires:
+        if what in ("come", "join"):
             wires.append(Wire(Connection(shell)))
+            if what == "join":
+                await _join(wires[-1], more)
             continue
         wire_, conn = (each := wires[which % len(wires)]), each.protocol
         assert isinstance(conn, Connection)
         match what:
-            case "join":
-                await _join(wire_, more)
             case "bytes":
                 wire_.feed(more)
             case "cut":
@@ -113,7 +128,7 @@ async def _play(steps: list[tuple[str, int, Any]], trouble: Trouble) -> None:
     await store.close()
 
 
-async def _join(wire_: Wire, name: str) -> None:
+async def _join(wire_: Wire, more: dict[str, Any]) -> None:
     """Prove the key and join, as far as this connection lets us."""
     nonce = "0" * 32
     before = len(wire_.written)
@@ -122,7 +137,7 @@ async def _join(wire_: Wire, name: str) -> None:
     if b'"challenge"' in answer:
         theirs = json.loads(answer.splitlines()[0])["nonce"]
         proof = keys.client_proof("secret", nonce, theirs)
-        join = {"type": "join", "name": name, "proof": proof, "exact": False}
+        join = {"type": "join", "proof": proof, "exact": False, **more}
         wire_.feed(some.line(join) + b"\n")
         await asyncio.sleep(0)
 

@@ -41,7 +41,8 @@ def test_a_gibibyte_without_a_newline_fills_no_memory(who: str) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as host:
-        assert host.stdin is not None and host.stdout is not None
+        assert host.stdin is not None
+        assert host.stdout is not None
         link = host.stdout.readline().strip()
         with nbchat.connect(link, name="ada") as ada:
             pour(link, who, 2**23)  # what a process needs only once
@@ -189,7 +190,9 @@ def test_after_a_minute_the_log_says_how_often_it_came(make_scene: MakeScene) ->
                 assert rest(sock)
         assert len(scene.log) == 1
         for minute in (1, 2):
-            scene.ask(lambda shell, m=minute: setattr(shell.refusals, "_clock", lambda: shell.loop.time() + m * 61))
+            scene.ask(
+                lambda shell, m=minute: setattr(shell.refusals, "_clock", lambda: shell.loop.time() + m * 61)
+            )
             scene.ask(lambda shell: shell.refusals.tick())
             assert len(scene.log) == 2  # once
             assert scene.log[1].endswith("(99 more times within a minute)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 
 import pytest
 
@@ -61,13 +61,11 @@ def test_json_in_another_encoding_is_refused(codec: str) -> None:
 def test_of_a_key_that_comes_twice_one_value_counts_and_is_checked(twice: str) -> None:
     """Whatever another reader would take, here one value is checked and goes on: the last one."""
     first = {"type": "ping", "id": "first", "text": "first"}[twice]
-    line = f'{{"{twice}":"{first}","type":"say","id":"last","text":"last"}}'
-    try:
-        request = wire.decode_request(line.encode())
-    except ProtocolError as error:
-        assert (twice, error.code) == ("type", "bad_request")
+    line = f'{{"{twice}":"{first}","type":"say","id":"last","text":"last"}}'.encode()
+    if twice == "type":
+        assert code(line) == "bad_request"
     else:
-        assert request == frames.Say(id="last", text="last")
+        assert wire.decode_request(line) == frames.Say(id="last", text="last")
 
 
 BOMBS = {
@@ -118,10 +116,8 @@ def test_reading_is_linear() -> None:
             line, best = make(count), float("inf")
             for _ in range(5):
                 start = time.perf_counter()
-                try:
+                with suppress(ProtocolError):
                     wire.decode_request(line)
-                except ProtocolError:
-                    pass
                 best = min(best, time.perf_counter() - start)
             prices.append(best / len(line))
         assert prices[1] < 5 * prices[0], prices

@@ -101,7 +101,8 @@ def test_what_a_browser_gets_says_nothing_of_the_chat() -> None:
 # ── a page in a real browser ────────────────────────────────────────────────────────────────────
 
 _PAGE = b"""<!doctype html><meta charset=utf-8><title>evil</title><iframe name=hidden></iframe>
-<form id=f method=post enctype=text/plain target=hidden><input name='boss: hello from the form' value=''></form>
+<form id=f method=post enctype=text/plain target=hidden>
+<input name='boss: hello from the form' value=''></form>
 """
 
 _ATTACK = """
@@ -173,7 +174,9 @@ def evil_page() -> Iterator[str]:
 @pytest.mark.browser
 @pytest.mark.skipif(lab.CHROMIUM is None, reason="no Chromium")
 def test_a_web_page_learns_nothing_and_says_nothing(make_scene: MakeScene, evil_page: str) -> None:
-    hello = '{"type":"hello","v":1,"key":"x","nonce":"' + "0" * 32 + '"}\n{"type":"say","id":"1","text":"hi"}\n'
+    hello = (
+        '{"type":"hello","v":1,"key":"x","nonce":"' + "0" * 32 + '"}\n{"type":"say","id":"1","text":"hi"}\n'
+    )
     with lab.browser() as browser, make_scene() as scene:
         page = browser.new_page()
         page.goto(evil_page)
@@ -182,12 +185,12 @@ def test_a_web_page_learns_nothing_and_says_nothing(make_scene: MakeScene, evil_
             # Of what it sends without asking first it gets an answer without anything in it.
             assert seen.pop("no-cors") == ["got", "opaque,0,"]
             assert len(seen) == 11
-            assert seen == dict.fromkeys(seen, ["failed"]), seen
+            assert all(more == ["failed"] for more in seen.values()), seen
             page.close()
         assert scene.server.members == ["ada"]
 
 
-def test_half_a_reset_in_front_of_a_proxy(scene: Scene) -> None:
+def test_connections_that_only_reset(scene: Scene) -> None:
     """A balancer's health check: it connects and resets, again and again."""
     with scene.attack():
         for _ in range(50):

@@ -64,34 +64,34 @@ def test_who_drips_is_ended_when_its_time_is_over(make_scene: MakeScene) -> None
 
 
 def test_one_address_has_16_places_and_gives_way_to_others(make_scene: MakeScene) -> None:
-    with make_scene(greeting=0.01, unnamed_each=4) as scene:
-        with scene.attack("too many connections that did not say who they are"):
-            crowd = [bare(scene.server) for _ in range(4)]
-            for each in crowd:
-                assert each.recv(8, socket.MSG_WAITALL) == b"USERNAME"  # it was silent for a while
-            while not select.select([crowd[0]], [], [], 0.05)[0]:  # the oldest one has been silent for longer
-                crowd.append(bare(scene.server))
-            assert crowd[0].recv(1) == b""
-            for each in crowd:
-                each.close()
+    says = "too many connections that did not say who they are"
+    with make_scene(greeting=0.01, unnamed_each=4) as scene, scene.attack(says):
+        crowd = [bare(scene.server) for _ in range(4)]
+        for each in crowd:
+            assert each.recv(8, socket.MSG_WAITALL) == b"USERNAME"  # it was silent for a while
+        while not select.select([crowd[0]], [], [], 0.05)[0]:  # the oldest one has been silent for longer
+            crowd.append(bare(scene.server))
+        assert crowd[0].recv(1) == b""
+        for each in crowd:
+            each.close()
 
 
 def test_who_fills_a_server_makes_room_for_the_others(make_scene: MakeScene) -> None:
     """Nobody has been silent for long, and no place is free: the crowd of one address gives way."""
-    with make_scene(greeting=PATIENCE, connections=21, unnamed_each=16) as scene:
-        with scene.attack("too many connections that did not say who they are"):
-            crowd = [bare(scene.server) for _ in range(20)]
-            scene.wait(lambda shell: len(shell._connections) == 21)
-            # Another address came first, and is the oldest of all.
-            other = scene.ask(lambda shell: move_to(shell, "192.0.2.7"))
-            more = bare(scene.server)
+    says = "too many connections that did not say who they are"
+    with make_scene(greeting=PATIENCE, connections=21, unnamed_each=16) as scene, scene.attack(says):
+        crowd = [bare(scene.server) for _ in range(20)]
+        scene.wait(lambda shell: len(shell._connections) == 21)
+        # Another address came first, and is the oldest of all.
+        other = scene.ask(lambda shell: move_to(shell, "192.0.2.7"))
+        more = bare(scene.server)
+        gone = [each for each in crowd if select.select([each], [], [], 0)[0]]
+        while not gone:
             gone = [each for each in crowd if select.select([each], [], [], 0)[0]]
-            while not gone:
-                gone = [each for each in crowd if select.select([each], [], [], 0)[0]]
-            assert len(gone) == 1
-            assert scene.ask(lambda shell: other in shell._connections and other.is_open)
-            for each in (*crowd, more):
-                each.close()
+        assert len(gone) == 1
+        assert scene.ask(lambda shell: other in shell._connections and other.is_open)
+        for each in (*crowd, more):
+            each.close()
 
 
 def move_to(shell: object, address: str) -> object:
@@ -231,7 +231,9 @@ def test_out_of_descriptors(loop: str) -> None:
         [sys.executable, "-c", _SCARCE, loop],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
     ) as child:  # fmt: skip
-        assert child.stdin is not None and child.stdout is not None and child.stderr is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
 
         def ask(what: str) -> list[float]:
             child.stdin.write(what + "\n")  # type: ignore[union-attr]
@@ -270,19 +272,21 @@ def test_without_a_descriptor_nobody_is_taken_on_trust(monkeypatch: pytest.Monke
     """The list of sockets cannot be read then, and a plain client may be anybody's."""
     from nbchat.net.plain import is_own_user
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        with socket.create_connection(listener.getsockname()) as client:
-            ends = client.getsockname(), listener.getsockname()
-            assert is_own_user(*ends)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as client,
+    ):
+        ends = client.getsockname(), listener.getsockname()
+        assert is_own_user(*ends)
 
-            def none_left(*args: object, **named: object) -> None:
-                raise OSError(24, "Too many open files")
+        def none_left(*args: object, **named: object) -> None:
+            raise OSError(24, "Too many open files")
 
-            monkeypatch.setattr("builtins.open", none_left)
-            assert not is_own_user(*ends)
+        monkeypatch.setattr("builtins.open", none_left)
+        assert not is_own_user(*ends)
 
 
-def test_the_key_of_a_proof_is_needed_before_anything_else(scene: Scene) -> None:
+def test_a_proof_is_needed_before_anything_else(scene: Scene) -> None:
     """Without a proof there is no name, no room and no history."""
     with scene.attack("refused, bad_key", "refused, join_first"):
         raw = Raw(scene.link, "eve", proof="0" * 64)
