@@ -137,7 +137,7 @@ class Connection(asyncio.Protocol):
     def tell(self, frame: Frame) -> None:
         """Send a frame to this connection alone."""
         if isinstance(frame, Refused):
-            self._shell.refusals.note(self.host, f"refused, {frame.code}")
+            self.note(f"refused, {frame.code}")
         if isinstance(self._session, PlainSession):
             self._session.tell(frame)
         elif self._session is None and self._greeted and isinstance(frame, Closing):
@@ -157,9 +157,13 @@ class Connection(asyncio.Protocol):
         if isinstance(self._session, NativeSession):
             self._session.go_on()
 
+    def note(self, what: str) -> None:
+        """Write down that something of it was refused; ``what`` is a word of ours, never the peer's."""
+        self._shell.refusals.note(self.host, what)
+
     def turn_away(self, what: str, answer: bytes = b"") -> None:
         """End the connection of somebody who does not belong here."""
-        self._shell.refusals.note(self.host, what)
+        self.note(what)
         self.write(answer)
         self.drop()
 

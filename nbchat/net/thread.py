@@ -235,7 +235,12 @@ class ServerThread:
         if not networks:
             return doors, ""
         context, pin = tls.server_context()
-        doors += [(lambda: Secured(context, Connection(shell, is_secured=True)), sock) for sock in networks]
+
+        def secured() -> Secured:
+            conn = Connection(shell, is_secured=True)
+            return Secured(context, conn, conn.note)
+
+        doors += [(secured, sock) for sock in networks]
         return doors, pin
 
     def ask(self, question: Callable[[Shell], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from nbchat.core.plain import HTTP_ANSWER, OTHER_ANSWER
+from nbchat.net import networks
 from tests.net.helpers import PATIENCE
 from tests.net.strangers.conftest import Scene, bare, rest
 from tests.ui import lab
@@ -89,6 +91,34 @@ def test_another_protocol_is_nobody(make_scene: MakeScene, kind: str) -> None:
                 assert b"hush" not in answer
         assert not any("hush" in line or "evil" in line for line in scene.log)
         assert [row.kind for row in scene.ada._state.transcript.rows] == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+@pytest.mark.parametrize("kind", [kind for kind in FOREIGN if kind != "TLS"])
+def test_what_is_not_tls_at_a_port_with_it(
+    make_scene: MakeScene, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, says = FOREIGN[kind]
+    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    with make_scene(lan=True) as scene, scene.attack("no TLS at a port with TLS"):
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.2", scene.server.port), PATIENCE) as sock:
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(data)
+                answer = rest(sock)
+                if len(data) < 1000:  # who sends more than is read may lose the answer
+                    assert answer == HTTP_ANSWER if says == HTTP else b"This port is encrypted" in answer
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+def test_broken_tls_is_let_go(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    with make_scene(lan=True) as scene, scene.attack("a TLS handshake that failed"):
+        for noise in (b"\x16\x03\x01\x00\x05hello", b"\x16" * 600, b"\x16\x03\x03\xff\xff" + bytes(70_000)):
+            with socket.create_connection(("127.0.0.2", scene.server.port), PATIENCE) as sock:
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(noise)
+                rest(sock)
 
 
 def test_what_a_browser_gets_says_nothing_of_the_chat() -> None:
