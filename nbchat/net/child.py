@@ -121,6 +121,7 @@ def main() -> int:
     if hasattr(os, "set_blocking"):
         os.set_blocking(2, False)  # a parent that does not read the log must not hold the server up
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    log.setLevel(logging.INFO)  # what was refused; whether it is shown is decided over there
     server: ServerThread | None = None
     try:
         for line in sys.stdin.buffer:

@@ -233,8 +233,12 @@ class ServerProcess:
         """The other thread: what the child has to say of troubles goes to the log here."""
         with io.BufferedReader(_pipe(child.stderr)) as lines, contextlib.suppress(OSError):
             for line in lines:
-                self._last_words = line.decode(errors="replace").strip()
-                log.warning("the server's process (%d): %s", child.pid, self._last_words)
+                words = line.decode(errors="replace").strip()
+                if words.startswith("INFO: "):
+                    log.info("the server's process (%d): %s", child.pid, words.removeprefix("INFO: "))
+                else:
+                    self._last_words = words
+                    log.warning("the server's process (%d): %s", child.pid, words)
 
 
 def _spawn(sockets: list[int] | None) -> subprocess.Popen[bytes]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import nbchat
 from nbchat.net.strangers import Refusals, Unnamed
+from tests.net.helpers import PATIENCE
 
 
 def conn(host: str) -> Any:
@@ -83,3 +86,16 @@ def test_nothing_of_an_address_gets_to_a_screen(log: pytest.LogCaptureFixture) -
     """An address of a link-local network has a part that is a name."""
     Refusals(lambda: 0.0).note("fe80::1%\x1b[31m", "bad")
     assert log.messages == ["fe80::1%␛[31m: bad"]
+
+
+def test_a_server_in_a_process_of_its_own_writes_it_down_here(log: pytest.LogCaptureFixture) -> None:
+    with nbchat.serve(port=0, process=True) as server:
+        for _ in range(3):
+            with socket.create_connection((server.host, server.port), PATIENCE) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                while sock.recv(4096):
+                    pass
+    # It has stopped, so all that it had to say has come.
+    (record,) = log.records
+    assert (record.name, record.levelno) == ("nbchat", logging.INFO)
+    assert record.getMessage().endswith("127.0.0.1: an HTTP request at the chat port")

@@ -109,7 +109,7 @@ def make_scene(
     def make(*, plain: bool | None = None, lan: bool = False, **limits: Any) -> Iterator[Scene]:
         limits = {"grace": 0.01, **limits}
         bounds = nbchat.Limits(**limits)
-        with nbchat.serve(port=0, history=None, plain=plain, lan=lan, limits=bounds) as server:
+        with nbchat.serve(port=0, history=None, plain=plain, lan=lan, process=False, limits=bounds) as server:
             scene = Scene(server, caplog)
             yield scene
             scene.ada.close()
