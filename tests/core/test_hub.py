@@ -151,6 +151,7 @@ def test_a_place_held_for_somebody_gone_is_given_up():
 def test_a_name_is_free_again_when_its_member_has_left():
     hub = make()
     join(hub, "c1", "Tom")
+    join(hub, "c0", "who keeps the room open")
     assert join(hub, "c2", "Тom")[0].frame.suggestion == "Тom2"
     hub.handle("c1", Bye())
     assert join(hub, "c3", "Тom")[0].frame == joined("Тom")

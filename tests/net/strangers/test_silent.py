@@ -152,7 +152,8 @@ def states(scene: Scene) -> Iterator[tuple[str, socket.socket]]:
 
 @pytest.mark.parametrize("ending", ["FIN", "RST", "half"])
 def test_an_end_in_every_state(make_scene: MakeScene, ending: str) -> None:
-    with make_scene(greeting=0.05) as scene, scene.attack():
+    # So long to say hello that what is left is not cleared away by that.
+    with make_scene(greeting=0.05, hello=10 * PATIENCE) as scene, scene.attack():
         open_ones = dict(states(scene))
         assert len(open_ones) == 15
         for name, sock in open_ones.items():
