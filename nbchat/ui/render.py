@@ -10,7 +10,6 @@ its lines and its indent.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -26,7 +25,8 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-log = logging.getLogger("nbchat")
+from nbchat.core.visible import visible_on_a_page
+from nbchat.net.log import log
 
 _MATH_TAGS = (
     "math mrow mi mn mo ms mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover "
@@ -78,6 +78,7 @@ _LEXERS = frozenset(
 
 def html(text: str) -> str:
     """A message's text as HTML, to stand in a <div>. Any thread; never raises."""
+    text = visible_on_a_page(text)
     if _PLAIN.fullmatch(text) and text[-1] != " ":
         return escape(text, quote=False)
     if any(text.count(each) > most for each, most in _TOO_MANY):
@@ -96,7 +97,7 @@ def html(text: str) -> str:
 
 def plain(text: str) -> str:
     """The text as it is, as HTML."""
-    return escape(text, quote=False)
+    return escape(visible_on_a_page(text), quote=False)
 
 
 def _clean(made: str) -> str:
