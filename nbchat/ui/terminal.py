@@ -38,6 +38,12 @@ def words(row: Row) -> str:
             return f"* {indented(row.text)}"
 
 
+def greeting(client: Client) -> str:
+    """The first line: the room, who is there, and how to leave."""
+    who = one_line(f"{client.room}: {', '.join(client.members)}", _MOST)
+    return f"{who}. Enter sends; quit, Ctrl-D or Ctrl-C leaves."
+
+
 def _show(line: str) -> None:
     """Print a line that is visible already; in a terminal none of it can pass for a line of its own."""
     print(folded(line, columns()), flush=True)
@@ -70,8 +76,7 @@ class _Screen:
         from prompt_toolkit.patch_stdout import patch_stdout
 
         client = self._client
-        who = one_line(f"{client.room}: {', '.join(client.members)}", _MOST)
-        _show(f"{who}. Enter sends; quit, Ctrl-D or Ctrl-C leaves.")
+        _show(greeting(client))
         prompt: PromptSession[str] = PromptSession(erase_when_done=True)
         with patch_stdout():
             follow = asyncio.create_task(self._follow())
