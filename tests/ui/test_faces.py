@@ -11,6 +11,7 @@ import traceback
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,17 @@ import nbchat
 from nbchat.core import errors, plain
 from nbchat.core.errors import ChatError
 from nbchat.core.transcript import Message, Row
+from nbchat.core.visible import visible_on_a_page
 from nbchat.net import address
 from nbchat.net import client as clients
 from nbchat.net.log import log
-from nbchat.ui import cli, magics, terminal
+from nbchat.ui import cli, magics, render, saved, terminal
 from nbchat.ui.fold import folded
 from tests.net.helpers import until
 from tests.net.hostile import HostilePlainServer, HostileServer
 from tests.ui.attacks import ATTACKS, FOREIGN
 from tests.ui.emulator import Emulator, sequences
+from tests.ui.payloads import NAMES, PAYLOADS
 
 WIDTHS = (12, 20, 37, 80, 100)
 WORD = re.compile(r"[A-Za-z]{4,}")
@@ -420,3 +423,54 @@ def test_an_unguarded_terminal_would_be_touched(attack: str) -> None:
     screen = Emulator().print(f"{text}end")
     is_touched = not screen.is_untouched or screen.answers or screen.bells or screen.strange
     assert is_touched or screen.display[0].rstrip() != f"{text}end"
+
+
+# ── as HTML ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Outline(HTMLParser):
+    """The tags of some HTML with their attributes, and its text by the tag it stands in."""
+
+    def __init__(self, made: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: set[tuple[str, str]] = set()
+        self.open: list[str] = []
+        self.text: dict[str, str] = {}
+        self.feed(made)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags |= {(tag, name) for name, _ in attributes} | {(tag, "")}
+        if tag not in ("br", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        for tag in set(self.open):
+            self.text[tag] = self.text.get(tag, "") + data
+
+
+@pytest.mark.parametrize("text", [*ATTACKS.values(), *PAYLOADS, *NAMES])
+def test_saved_copies_and_cards(text: str) -> None:
+    """A name is text there, a message cannot leave its place beside the name, and nothing is hidden."""
+    room = Outline(saved.placeholder(text))
+    assert room.tags == {("i", "")}
+    copy = Outline(saved.copy([Message(1, text, f"{text}\n**boss**: my key"), Message(2, "ada", "hi")]))
+    assert {tag for tag, _ in copy.tags} <= render.ALLOWED_TAGS | {"div", "dl", "dt", "dd", "b"}
+    assert copy.text["dt"] == f"{visible_on_a_page(text)}: ada: "
+    assert copy.text["b"] == f"{visible_on_a_page(text)}ada"
+    assert copy.text["dd"].count("boss") >= 1
+    for shown in ("".join(room.text.values()), "".join(copy.text.values())):
+        assert not re.search(
+            "[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e0fff]", shown
+        )
+
+
+def test_on_a_page_joiners_stay_where_they_join() -> None:
+    for text in ("👨\u200d👩\u200d👧", "می\u200cخواهم", "❤\ufe0f", "1\ufe0f\u20e3", "क्\u200dष", "é\u0301"):
+        assert visible_on_a_page(text) == text
+    for text in ("pay\u200dpal", "a\u200c", "\u200d", "👨\u200c\u200d\u200c👩", "x\ufe0f", "1\ufe0f\ufe0f"):
+        assert "<U+" in visible_on_a_page(text)
