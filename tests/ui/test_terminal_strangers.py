@@ -71,6 +71,7 @@ def test_what_a_member_can_say(harmless: tuple[set[str], Emulator]) -> None:
             eve.send(text)
         eve.send("that was all")
         bob.expect("that was all")
+        bob.expect("bob>")  # before, the terminal itself would echo what is typed
         bob.type("quit\r")
         bob.rest()
         assert bob.process.wait(PATIENCE) == 0
@@ -99,6 +100,7 @@ def test_what_a_server_can_say(harmless: tuple[set[str], Emulator]) -> None:
         server.say({"type": "refused", "code": "x", "text": FOREIGN["title"], "fatal": False, "id": id})
         server.say({"type": "said", "text": "that was all", "by": "end"})
         bob.expect("that was all")
+        bob.expect("bob>")  # before, the terminal itself would echo what is typed
         bob.type("quit\r")
         bob.rest()
     screen = check(bob, harmless)
