@@ -12,7 +12,7 @@ import codecs
 import re
 from enum import Enum
 
-from nbchat.core import texts
+from nbchat.core import visible
 from nbchat.core.frames import Frame, Joined, Left, Said
 
 GREETING = b"USERNAME"
@@ -104,7 +104,7 @@ class Reader:
     def messages(self, data: bytes) -> list[str]:
         """The messages in one read: no empty ones, control characters made visible."""
         lines = self._decoder.decode(data).split("\n")
-        return [texts.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
+        return [visible.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -129,7 +129,7 @@ def notice(text: str) -> str:
 
 def indented(text: str) -> str:
     """A message made harmless: its further lines cannot be taken for somebody else's message."""
-    return texts.visible(text).replace("\n", "\n  ")
+    return visible.indented(text, "  ")
 
 
 _LOOKS_LIKE_A_LINE = re.compile(r"\s?[^\n:]{1,64}:|[^\n]{1,64} (?:joined the chat!|left the chat)")

@@ -25,12 +25,10 @@ from nbchat.core import errors
 from nbchat.core.errors import ChatError
 from nbchat.core.keys import Key
 from nbchat.net import address
+from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import Invite, ServerThread
 from nbchat.store import open_store
-
-log = logging.getLogger("nbchat")
-
 
 # ── orders and answers ──────────────────────────────────────────────────────────────────────────
 

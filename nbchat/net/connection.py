@@ -45,7 +45,7 @@ from nbchat.core.frames import (
     Welcomed,
 )
 from nbchat.core.limits import Limits
-from nbchat.core.texts import visible
+from nbchat.core.visible import one_line
 from nbchat.net import tls
 from nbchat.net.link import Address
 from nbchat.net.state import Outgoing
@@ -160,9 +160,9 @@ class NativeConnection(Connection):
             elif self._is_proved:
                 events.append(event)
             elif isinstance(event, frames.Refused):
-                raise Unreachable(f"The server refused the connection: {visible(event.text)}")
+                raise Unreachable(f"The server refused the connection: {one_line(event.text)}")
             elif isinstance(event, Closing):
-                raise Unreachable(f"The server hung up: {visible(event.reason)}")
+                raise Unreachable(f"The server hung up: {one_line(event.reason)}")
             else:
                 raise NotTheServer(self._stranger())
         if self._lines.overflow:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import socket
 import subprocess
@@ -25,10 +24,9 @@ from nbchat.core.frames import MemberInfo
 from nbchat.core.keys import Key
 from nbchat.net import address
 from nbchat.net.child import Answer, Keys, Members, Order, Revoke, Serve, Serving, What
+from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import START, Invite
-
-log = logging.getLogger("nbchat")
 
 T = TypeVar("T")
 CAN_PASS = sys.platform != "win32"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import random
 import secrets
@@ -48,16 +47,16 @@ from nbchat.core.frames import (
     Welcomed,
 )
 from nbchat.core.frames import Refused as RefusedFrame
+from nbchat.core.harmless import harmless
 from nbchat.core.limits import UNDER_WAY, Limits
 from nbchat.core.transcript import Message, from_said
 from nbchat.net import address
 from nbchat.net.connection import NativeConnection, PlainConnection
 from nbchat.net.dial import PATIENCE, dial
 from nbchat.net.link import Address
+from nbchat.net.log import log
 from nbchat.net.loops import new_loop
 from nbchat.net.state import State
-
-log = logging.getLogger("nbchat")
 
 Answer = tuple[list[Message], int | None]
 """A page: its messages, and the seq before which there are older ones (None at the beginning)."""
@@ -314,7 +313,7 @@ class Receiver:
         with state.changed:
             try:
                 for event in events:
-                    self._take(event)
+                    self._take(harmless(event))
             except ValueError as error:  # a gap: what is missing comes with the next connection
                 if self._conn is not None:
                     self._conn.fail(Unreachable(f"A message went missing ({error})."))
@@ -430,7 +429,7 @@ class Receiver:
     def _paged(self, event: Paged) -> None:
         if not self._pages:
             return
-        found = [wire.decode_event(bytes(raw)) for raw in event.events]
+        found = [harmless(wire.decode_event(bytes(raw))) for raw in event.events]
         messages = [from_said(said) for said in found if isinstance(said, Said)]
         first = getattr(found[0], "seq", None) if found else None
         self._pages.popleft()[2].set_result((messages, first if event.more else None))

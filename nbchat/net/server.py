@@ -17,6 +17,7 @@ import msgspec
 from nbchat.core import names
 from nbchat.core.errors import UsageError
 from nbchat.core.transcript import Member
+from nbchat.core.visible import one_line
 from nbchat.net import address, tls
 from nbchat.net.link import Address
 from nbchat.net.options import Options
@@ -191,7 +192,7 @@ class Server:
         kept = (
             "in memory, gone when it stops"
             if self._options.file is None
-            else f"in {html.escape(self.history)}"
+            else f"in {html.escape(one_line(self.history))}"
         )
         call = f"nbchat.join({self.name!r})" if self.name else "nbchat.join()"
         doors = "yes: any program of yours on this machine" if self._options.plain else "no"

@@ -12,29 +12,45 @@ import threading
 from collections.abc import Iterator
 
 from nbchat.core.errors import ChatError
-from nbchat.core.texts import visible
 from nbchat.core.transcript import Row
+from nbchat.core.visible import indented, one_line
 from nbchat.net.client import Client
 from nbchat.net.state import Outgoing
+from nbchat.ui.fold import columns, folded
 
 _WAITING = 256
 """Lines of a pipe that may wait for their receipts before the next is read."""
+_MOST = 4000
+"""Characters of the first line, which names everybody who is there."""
 
 
 def words(row: Row) -> str:
-    """A row as a terminal shows it; strangers' control characters are made visible, and no further line
-    of a message can be taken for somebody's."""
-    name = visible(row.name)
+    """A row as a terminal shows it: nothing in it acts or hides, and no further line of a message can be
+    taken for somebody's."""
     match row.kind:
         case "said":
-            text = visible(row.message.text if row.message else "")
-            return f"{name}: {text}".replace("\n", "\n    ")
+            return str(row.message)
         case "joined" | "left":
-            return f"* {name} {row.kind}"
+            return f"* {one_line(row.name)} {row.kind}"
         case "reset":
             return "* The chat was started anew; what was said before is not in it."
         case "notice":
-            return f"* {visible(row.text)}"
+            return f"* {indented(row.text)}"
+
+
+def greeting(client: Client) -> str:
+    """The first line: the room, who is there, and how to leave."""
+    who = one_line(f"{client.room}: {', '.join(client.members)}", _MOST)
+    return f"{who}. Enter sends; quit, Ctrl-D or Ctrl-C leaves."
+
+
+def _show(line: str) -> None:
+    """Print a line that is visible already; in a terminal none of it can pass for a line of its own."""
+    print(folded(line, columns()), flush=True)
+
+
+def _complain(why: str) -> None:
+    print(folded(f"nbchat: {indented(why)}", columns()), file=sys.stderr)
 
 
 def talk(client: Client) -> int:
@@ -60,7 +76,7 @@ class _Screen:
         from prompt_toolkit.patch_stdout import patch_stdout
 
         client = self._client
-        print(f"{client.room}: {', '.join(client.members)}. Enter sends; quit, Ctrl-D or Ctrl-C leaves.")
+        _show(greeting(client))
         prompt: PromptSession[str] = PromptSession(erase_when_done=True)
         with patch_stdout():
             follow = asyncio.create_task(self._follow())
@@ -71,7 +87,7 @@ class _Screen:
             await asyncio.gather(follow, typing, return_exceptions=True)
             self._print()
         if client.status == "closed":
-            print(f"nbchat: the chat has ended: {client.reason}", file=sys.stderr)
+            _complain(f"the chat has ended: {client.reason}")
             return 1
         return 0
 
@@ -87,10 +103,10 @@ class _Screen:
                 try:
                     self._client.send(text)
                 except ChatError as error:
-                    print(f"* {visible(str(error))}")
+                    _show(f"* {indented(str(error))}")
                 else:
                     if self._client.status != "connected":
-                        print(f"* is sent when the chat is back: {visible(text)}")
+                        _show(f"* is sent when the chat is back: {indented(text)}")
 
     async def _follow(self) -> None:
         """Print what comes, until the client is closed."""
@@ -110,9 +126,9 @@ class _Screen:
             rows, status, reason = state.transcript.after(self._n), state.status, state.reason
             self._n = state.transcript.n
         for row in rows:
-            print(words(row))
+            _show(words(row))
         if status != self._status and status != "closed":
-            print("* connected again" if status == "connected" else f"* reconnecting: {visible(reason)}")
+            _show("* connected again" if status == "connected" else f"* reconnecting: {one_line(reason)}")
         self._status = status
 
 
@@ -156,13 +172,13 @@ def _pipe(client: Client) -> int:
             if not rows and not is_over:  # only receipts are still to come
                 state.changed.wait(1)
         for row in rows:
-            print(words(row), flush=True)
+            _show(words(row))
         for problem in reader.problems():
-            print(f"nbchat: {problem}", file=sys.stderr)
+            _complain(problem)
         if is_over and not rows:
             break
     if client.status == "closed":
-        print(f"nbchat: the chat has ended: {client.reason}", file=sys.stderr)
+        _complain(f"the chat has ended: {client.reason}")
     return 1 if reader.has_failed or client.status == "closed" else 0
 
 
@@ -203,4 +219,4 @@ class _LineReader:
 
     def _fail(self, why: str) -> None:
         self.has_failed = True
-        self._problems.append(visible(why))
+        self._problems.append(why)
