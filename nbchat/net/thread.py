@@ -25,7 +25,7 @@ from nbchat.core.frames import MemberInfo
 from nbchat.core.keys import Key
 from nbchat.net import address, tls
 from nbchat.net.door import new_key
-from nbchat.net.loops import new_loop
+from nbchat.net.loops import new_loop, quick_turns
 from nbchat.net.options import Options
 from nbchat.net.secure import Secured
 from nbchat.net.session import Connection
@@ -149,7 +149,7 @@ class ServerThread:
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=new_loop) as runner:
+            with quick_turns(), asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.get_loop().set_exception_handler(self._log_trouble)
                 runner.run(self._main())
         except BaseException as error:
