@@ -12,12 +12,24 @@ member for ``limits.grace`` seconds, and the others notice nothing if it returns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from msgspec import Struct
-
 from nbchat.core import names, texts, wire
+from nbchat.core.effects import (
+    Admit,
+    Announce,
+    Append,
+    Connection,
+    Decline,
+    Drop,
+    Effect,
+    Fetch,
+    Record,
+    Shut,
+    Tell,
+)
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
     Away,
@@ -25,103 +37,26 @@ from nbchat.core.frames import (
     Bye,
     Changed,
     Closing,
-    Frame,
     Hello,
     Join,
     Joined,
     Left,
     MemberInfo,
+    Moderate,
     Page,
     Ping,
     Pong,
     Refused,
     Request,
     RoomLimits,
+    Rules,
     Say,
     Typing,
     TypingShown,
     Welcomed,
 )
 from nbchat.core.limits import Limits
-
-Connection = Hashable
-
-
-# ── effects ─────────────────────────────────────────────────────────────────────────────────────
-
-
-class Tell(Struct, frozen=True):
-    """Send one frame to one connection."""
-
-    conn: Connection
-    frame: Frame
-
-
-class Announce(Struct, frozen=True):
-    """Send one frame to every member of a room, in order with its messages; it is not kept.
-
-    ``session`` is the member it is about.
-    """
-
-    room: str
-    frame: Joined | Changed | Left | TypingShown
-    session: str
-
-    def __repr__(self) -> str:
-        return f"Announce({self.room!r}, {self.frame!r})"
-
-    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
-        yield repr(self)
-
-
-class Admit(Struct, frozen=True):
-    """Let a connection read its room from here on: first what it missed after ``after`` (the newest
-    messages where that is None), then all that comes."""
-
-    conn: Connection
-    room: str
-    after: int | None
-
-
-class Append(Struct, frozen=True):
-    """Give a message to the store. What becomes of it is told to ``conn`` by the store's answer."""
-
-    conn: Connection
-    room: str
-    session: str
-    id: str
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Append({self.room!r}, id={self.id!r})"
-
-    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
-        yield repr(self)
-
-
-class Fetch(Struct, frozen=True):
-    """Answer a connection with a page of its room's history."""
-
-    conn: Connection
-    room: str
-    before: int | None
-    limit: int
-
-
-class Drop(Struct, frozen=True):
-    """End a connection, after what it was told."""
-
-    conn: Connection
-
-
-class Shut(Struct, frozen=True):
-    """Nobody is in the room any more: what was held in memory for it can go."""
-
-    room: str
-
-
-Effect = Tell | Announce | Admit | Append | Fetch | Drop | Shut
-
+from nbchat.core.moderation import Moderation
 
 # ── state ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,8 +69,13 @@ class Member:
     room: Room
     plain: bool
     conn: Connection | None
+    serves: bool = False
+    """Came with the server's own key, and so is above all hosts."""
+    address: str | None = None
+    """Where from, if that tells people apart."""
     away: bool = False
     gone_at: float = 0.0
+    said_at: float = -math.inf
 
     @property
     def info(self) -> MemberInfo:
@@ -154,13 +94,18 @@ class Room:
 class Hub:
     """All rooms together. Not thread-safe: one owner.
 
-    ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it).
+    ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it);
+    ``rules`` are what hosts have decided (moderation.py). ``now`` is in seconds since 1970 where it is asked
+    for, but for those of :meth:`lost` and :meth:`expire`, which only compare.
     """
 
-    def __init__(self, limits: Limits, log_id: str, new_session: Callable[[], str]) -> None:
+    def __init__(
+        self, limits: Limits, log_id: str, new_session: Callable[[], str], rules: Moderation | None = None
+    ) -> None:
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session
+        self.rules = rules or Moderation()
         self._rooms: dict[str, Room] = {}
         self._by_conn: dict[Connection, Member] = {}
         self._by_session: dict[str, Member] = {}
@@ -169,12 +114,24 @@ class Hub:
 
     # ── coming ──
 
-    def join(self, conn: Connection, request: Join, role: str = "member") -> list[Effect]:
-        """A connection that has proved its key (which gave it ``role``) wants to be a member."""
+    def join(
+        self,
+        conn: Connection,
+        request: Join,
+        role: str = "member",
+        now: float = 0.0,
+        address: str | None = None,
+    ) -> list[Effect]:
+        """A connection that has proved its key (which gave it ``role``) wants to be a member. ``address`` is
+        where it comes from, None if that tells nobody apart."""
         room_name = names.check(request.room, "room name")
         name = names.check_member(request.name)
-        if back := self._resume(conn, request, room_name, role):
+        serves = role == "host"
+        if back := self._resume(conn, request, room_name, serves=serves):
             return back
+        key = names.skeleton(room_name)
+        if not serves and (bar := self.rules.bars(key, request.session, name, address, now)):
+            return self._no(conn, bar.code, str(bar))
         room = self._open(room_name)
         if room is None:
             return self._no(conn, "too_many_rooms", "This server has no place for another room.")
@@ -196,21 +153,31 @@ class Hub:
             session = self._new_session()
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
-            *self._enter(conn, session, suggestion, role, room, plain=False),
+            *self._enter(conn, session, suggestion, room, address, serves=serves, plain=False),
             Admit(conn, room.key, after),
         ]
 
-    def join_plain(self, conn: Connection, name: str, room: str = "lobby") -> tuple[str, list[Effect]]:
+    def join_plain(
+        self,
+        conn: Connection,
+        name: str,
+        room: str = "lobby",
+        now: float = 0.0,
+        address: str | None = None,
+    ) -> tuple[str, list[Effect]]:
         """A first-generation client gave its name; returns the one it got, and the effects.
 
-        Raises :class:`BadName` for a name that cannot be one.
+        Raises :class:`BadName` for a name that cannot be one, or may not come in.
         """
         name = names.check_member(name)
+        if bar := self.rules.bars(names.skeleton(room), None, name, address, now):
+            raise BadName(str(bar))
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
             raise BadName("This room is full.")
         name = names.free(name, opened.members)
-        return name, self._enter(conn, self._new_session(), name, "member", opened, plain=True)
+        session = self._new_session()
+        return name, self._enter(conn, session, name, opened, address, serves=False, plain=True)
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -229,7 +196,7 @@ class Hub:
             limits=RoomLimits(text=limits.text, line=limits.line, page=limits.page, ping=limits.ping),
         )
 
-    def _resume(self, conn: Connection, request: Join, room: str, role: str) -> list[Effect]:
+    def _resume(self, conn: Connection, request: Join, room: str, *, serves: bool) -> list[Effect]:
         member = self._by_session.get(request.session) if request.session else None
         if member is None or member.room.key != names.skeleton(room):
             return []
@@ -244,16 +211,25 @@ class Hub:
             ]
         self._gone.pop(member.session, None)
         self._by_conn[conn], member.conn = member, conn
-        if role != member.role:
-            member.role = role
-            effects.append(self._changed(member))
+        member.serves = serves
+        effects += self._reroled(member)
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
 
     def _enter(
-        self, conn: Connection, session: str, name: str, role: str, room: Room, *, plain: bool
+        self,
+        conn: Connection,
+        session: str,
+        name: str,
+        room: Room,
+        address: str | None,
+        *,
+        serves: bool,
+        plain: bool,
     ) -> list[Effect]:
-        member = Member(session, name, role, room, plain, conn)
+        role = self.rules.role(room.key, session, serves=serves)
+        member = Member(session, name, role, room, plain, conn, serves, address)
+        self.rules.saw(room.key, member)
         room.members[names.skeleton(name)] = member
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
@@ -268,19 +244,31 @@ class Hub:
 
     # ── being there ──
 
-    def handle(self, conn: Connection, request: Request) -> list[Effect]:
+    def handle(self, conn: Connection, request: Request, now: float = 0.0) -> list[Effect]:
         """A member's request."""
         member = self._by_conn[conn]
         match request:
             case Say():
-                return self._say(member, conn, request)
+                return self._say(member, conn, request, now)
             case Page():
                 limit = min(request.limit, self._limits.page)
                 return [Fetch(conn, member.room.key, request.before, limit)]
             case Typing():
+                no = self.rules.silences(member.room.key, member, now)
+                if no is not None and no.code != "too_soon":
+                    return []  # nobody waits for what will not come
                 return [Announce(member.room.key, TypingShown(name=member.name), member.session)]
             case Away(away=away):
                 return self._away(member, away)
+            case Moderate():
+                try:
+                    return self._moderate(member.room.key, conn, member, request, now)
+                except ProtocolError as error:
+                    error.id = request.id
+                    return [self._refuse(conn, error)]
+            case Rules():
+                is_host = member.role == "host"
+                return [Tell(conn, self.rules.told(member.room.key, request.id, now, is_host=is_host))]
             case Ping():
                 return [Tell(conn, Pong())]
             case Bye():
@@ -297,11 +285,46 @@ class Hub:
             effects += [*self.lost_for_good(conn), Drop(conn)]
         return effects
 
-    def _say(self, member: Member, conn: Connection, request: Say) -> list[Effect]:
+    def moderate(self, room: str, request: Moderate, now: float) -> list[Effect]:
+        """The server itself moderates a room. Raises :class:`ProtocolError` with what is wrong."""
+        return self._moderate(names.skeleton(room), None, None, request, now)
+
+    def _moderate(
+        self, room: str, conn: Connection | None, member: Member | None, request: Moderate, now: float
+    ) -> list[Effect]:
+        opened = self._rooms.get(room)
+        present = opened.members if opened is not None else {}
+        verdict = self.rules.judge(room, request, member, present, now)
+        effects: list[Effect] = []
+        if (out := verdict.shut_out) is not None:
+            assert isinstance(out, Member)
+            leaving = out.conn
+            if leaving is not None:
+                effects.append(Tell(leaving, Closing(reason=verdict.why, final=True)))
+            effects += self._leave(out)
+            if leaving is not None:
+                effects.append(Drop(leaving))
+        if verdict.changed is not None:
+            assert isinstance(verdict.changed, Member)
+            effects += self._reroled(verdict.changed)
+        return [*effects, Record(conn, room, verdict.deed)]
+
+    def _reroled(self, member: Member) -> list[Effect]:
+        """See what a member's role is now, and say so if it is another one."""
+        role = self.rules.role(member.room.key, member.session, serves=member.serves)
+        if role == member.role:
+            return []
+        member.role = role
+        return [self._changed(member)]
+
+    def _say(self, member: Member, conn: Connection, request: Say, now: float) -> list[Effect]:
         try:
             text = texts.check(request.text, self._limits.text)
         except BadText as error:
             return [self._refuse(conn, ProtocolError(error.code, str(error), id=request.id))]
+        if no := self.rules.silences(member.room.key, member, now):
+            return [Decline(conn, member.room.key, member.session, request.id, no.code, str(no))]
+        member.said_at = now
         body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
         return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
 

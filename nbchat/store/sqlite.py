@@ -220,7 +220,16 @@ class SQLiteStore:
         await self._scrub()
 
     async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
-        trim = Trim(number, before, int(self._clock() * 1000))
+        return await self._trim(Trim(number, before, int(self._clock() * 1000)))
+
+    async def clear(self, room: str, upto: int) -> None:
+        await self._trim(Trim(None, None, int(self._clock() * 1000), cleared=(room, upto)))
+
+    async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
+        writer = self._working()
+        return await self._call(writer, partial(writer.give_up, room=room, session=session, id=id))
+
+    async def _trim(self, trim: Trim) -> dict[str, int]:
         gone: dict[str, int] = {}
         await self._call(self._reading(), trim.find)
         while not trim.is_done:

@@ -16,6 +16,7 @@ from nbchat.core.texts import visible
 from nbchat.core.transcript import Row
 from nbchat.net.client import Client
 from nbchat.net.state import Outgoing
+from nbchat.ui import commands
 
 _WAITING = 256
 """Lines of a pipe that may wait for their receipts before the next is read."""
@@ -33,8 +34,8 @@ def words(row: Row) -> str:
             return f"* {name} {row.kind}"
         case "reset":
             return "* The chat was started anew; what was said before is not in it."
-        case "notice":
-            return f"* {visible(row.text)}"
+        case "notice" | "moderated":
+            return f"* {visible(row.text)}".replace("\n", "\n    ")
 
 
 def talk(client: Client) -> int:
@@ -60,8 +61,10 @@ class _Screen:
         from prompt_toolkit.patch_stdout import patch_stdout
 
         client = self._client
-        print(f"{client.room}: {', '.join(client.members)}. Enter sends; quit, Ctrl-D or Ctrl-C leaves.")
+        print(f"{client.room}: {', '.join(client.members)}.")
+        print("Enter sends; /help tells more; quit, Ctrl-D or Ctrl-C leaves.")
         prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._buffer = prompt.default_buffer
         with patch_stdout():
             follow = asyncio.create_task(self._follow())
             typing = asyncio.create_task(self._type(prompt))
@@ -85,7 +88,10 @@ class _Screen:
                 return
             if text.strip():
                 try:
-                    self._client.send(text)
+                    said = commands.obey(self._client, text)
+                    if said is None:
+                        continue
+                    self._client.send(said)
                 except ChatError as error:
                     print(f"* {visible(str(error))}")
                 else:
@@ -108,9 +114,16 @@ class _Screen:
         state = self._client._state
         with state.changed:
             rows, status, reason = state.transcript.after(self._n), state.status, state.reason
+            refused = [state.refused.popleft() for _ in range(len(state.refused))]
             self._n = state.transcript.n
         for row in rows:
             print(words(row))
+        for message in refused:
+            print(f"* {visible(str(message.error))}")
+            if self._buffer.text:
+                print(f"* was not sent: {visible(message.text)}".replace("\n", "\n    "))
+            else:  # back into the line, to be sent again or changed
+                self._buffer.insert_text(commands.typed(message.text))
         if status != self._status and status != "closed":
             print("* connected again" if status == "connected" else f"* reconnecting: {visible(reason)}")
         self._status = status

@@ -31,7 +31,8 @@ from nbchat.core.frames import (
     TypingShown,
     Welcomed,
 )
-from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
+from nbchat.core.effects import Admit, Announce, Append, Drop, Effect, Fetch, Shut, Tell
+from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
 
 BACKLOG = 3

@@ -26,7 +26,8 @@ from nbchat.core.frames import (
     Typing,
     TypingShown,
 )
-from nbchat.core.hub import Admit, Announce, Append, Drop, Fetch, Hub, Shut, Tell
+from nbchat.core.effects import Admit, Announce, Append, Drop, Fetch, Shut, Tell
+from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
 from tests.core.shell import PROOF, Client, Shell, check, check_end
 
