@@ -88,7 +88,8 @@ class Recorder:
             try:
                 await self._write(entry)
             except StoreError as error:
-                _fail(entry, error)
+                for each in self._waiting:
+                    _fail(each, error)
                 await asyncio.sleep(_RETRY)
                 continue
             except ProtocolError as error:

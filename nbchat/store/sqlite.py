@@ -220,10 +220,14 @@ class SQLiteStore:
         await self._scrub()
 
     async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
-        return await self._trim(Trim(number, before, int(self._clock() * 1000)))
+        trim = Trim(number, before, int(self._clock() * 1000))
+        await self._call(self._reading(), trim.find)
+        return await self._trim(trim)
 
     async def clear(self, room: str, upto: int) -> None:
-        await self._trim(Trim(None, None, int(self._clock() * 1000), cleared=(room, upto)))
+        trim = Trim(None, None, int(self._clock() * 1000), cleared=(room, upto))
+        await self._call(self._working(), trim.find)  # it sees what is being committed, too
+        await self._trim(trim)
 
     async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
         writer = self._working()
@@ -231,7 +235,6 @@ class SQLiteStore:
 
     async def _trim(self, trim: Trim) -> dict[str, int]:
         gone: dict[str, int] = {}
-        await self._call(self._reading(), trim.find)
         while not trim.is_done:
             writer = self._working()
             try:
