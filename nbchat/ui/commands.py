@@ -21,6 +21,8 @@ from nbchat.core.frames import Deeds, Held, Moderate, Moderated, Ruled, Rules
 from nbchat.net.client import Client
 
 _COMMAND = re.compile(r"/([^\W\d_]\S*)\s*(.*)", re.DOTALL)
+_SLASHED = re.compile(r"/+[^\W\d_]")
+"""How a text begins that would be a command, or has one slash too many for one."""
 _YEAR = 366 * 24 * 60
 
 
@@ -40,7 +42,7 @@ def obey(client: Client, line: str) -> str | None:
     """
     match = _COMMAND.fullmatch(line)
     if match is None:
-        return line[1:] if _COMMAND.fullmatch(line[1:]) else line
+        return line[1:] if _SLASHED.match(line) else line
     word, rest = match[1].lower(), match[2].strip()
     command = COMMANDS.get(word)
     if command is None:
@@ -60,7 +62,7 @@ def obey(client: Client, line: str) -> str | None:
 
 def typed(text: str) -> str:
     """A text as it has to be typed to be said."""
-    return f"/{text}" if _COMMAND.fullmatch(text) else text
+    return f"/{text}" if _SLASHED.match(text) else text
 
 
 def _answer(client: Client, done: Future[Moderated | Ruled]) -> None:
