@@ -135,7 +135,7 @@ class Moderation:
     def silences(self, room: str, member: Person, now: float) -> ProtocolError | None:
         """Why a member may not say something now; None if it may."""
         rules = self._of(room)
-        if member.serves:
+        if rules is _NONE or member.serves:
             return None
         for mute in _holding(rules.mutes, now):
             if mute.is_about(member.session, member.name):
@@ -198,6 +198,8 @@ class Moderation:
         deed: Deed,
     ) -> Verdict:
         match order.do:
+            case "unhost" if order.name and names.skeleton(order.name) not in present:
+                return self._unhost_absent(rules, order, actor, present, deed)
             case "kick" | "host" | "unhost":
                 return self._to_member(room, rules, order, actor, self._present(order, present), deed)
             case "ban" | "mute":
@@ -248,6 +250,24 @@ class Moderation:
         _bound(rules.hosts, _MOST)
         rules.mutes = [mute for mute in rules.mutes if not mute.is_about(member.session, member.name)]
         return Verdict(deed, changed=member)
+
+    def _unhost_absent(
+        self,
+        rules: RoomRules,
+        order: Moderate,
+        actor: Person | None,
+        present: Mapping[str, Person],
+        deed: Deed,
+    ) -> Verdict:
+        """A named host who is not there could come back as one."""
+        key = names.skeleton(order.name or "")
+        gone = {session: name for session, name in rules.hosts.items() if names.skeleton(name) == key}
+        if not gone:
+            raise _nobody(order, present)
+        if actor is not None and not actor.serves:
+            raise _no("not_possible", "Only who serves this chat can unhost a host.")
+        rules.hosts = {session: name for session, name in rules.hosts.items() if session not in gone}
+        return Verdict(msgspec.structs.replace(deed, name=next(iter(gone.values()))))
 
     def _hold(
         self,

@@ -435,7 +435,8 @@ class Receiver:
         elif message is not None:
             del self._state.pending[message.id]
             message.settle(error=error)
-            self._state.refused.append(message)
+            if not message.auto:  # nobody typed that
+                self._state.refused.append(message)
         elif event.code == "unknown_type":
             pass  # an older server does not know "away"; it knows a page
         elif not event.fatal:

@@ -282,6 +282,18 @@ def test_being_host_belongs_to_the_session_not_to_the_name():
     assert deed(room.order("ann", "clear")).did == "clear"
 
 
+def test_being_host_is_taken_back_also_from_one_who_is_not_there():
+    room = Room()
+    room.order("host", "host", "ann")
+    room.order("host", "host", "bob")
+    room.hub.lost_for_good("ann")
+    assert code(room.order("bob", "unhost", "ann")) == "not_possible"
+    assert deed(room.order("host", "unhost", "ANN")).name == "ann"
+    room.join("ann", session=room.sessions["ann"])
+    assert code(room.order("ann", "clear")) == "not_host"
+    assert code(room.order("host", "unhost", "nobody")) == "no_such_member"
+
+
 @pytest.mark.parametrize("what", ["kick", "ban", "mute", "unhost", "host"])
 def test_nobody_can_turn_it_on_himself_or_on_who_serves(what):
     room = Room()
