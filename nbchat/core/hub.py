@@ -71,6 +71,8 @@ class Member:
     conn: Connection | None
     serves: bool = False
     """Came with the server's own key, and so is above all hosts."""
+    is_host: bool = False
+    """Host by its key, whether or not one has named it so."""
     address: str | None = None
     """Where from, if that tells people apart."""
     away: bool = False
@@ -121,16 +123,21 @@ class Hub:
         role: str = "member",
         now: float = 0.0,
         address: str | None = None,
+        *,
+        serves: bool | None = None,
     ) -> list[Effect]:
         """A connection that has proved its key (which gave it ``role``) wants to be a member. ``address`` is
-        where it comes from, None if that tells nobody apart."""
+        where it comes from, None if that tells nobody apart. ``serves`` false: the key was made for another
+        host, and is not the server's own."""
         room_name = names.check(request.room, "room name")
         name = names.check_member(request.name)
-        serves = role == "host"
-        if back := self._resume(conn, request, room_name, serves=serves):
+        is_host = role == "host"
+        serves = is_host if serves is None else serves
+        if back := self._resume(conn, request, room_name, serves=serves, is_host=is_host):
             return back
         key = names.skeleton(room_name)
-        if not serves and (bar := self.rules.bars(key, request.session, name, address, now)):
+        bar = self.rules.bars(key, request.session, name, address, now, is_host=is_host)
+        if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
         room = self._open(room_name)
         if room is None:
@@ -153,7 +160,9 @@ class Hub:
             session = self._new_session()
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
-            *self._enter(conn, session, suggestion, room, address, serves=serves, plain=False),
+            *self._enter(
+                conn, session, suggestion, room, address, serves=serves, is_host=is_host, plain=False
+            ),
             Admit(conn, room.key, after),
         ]
 
@@ -177,7 +186,9 @@ class Hub:
             raise BadName("This room is full.")
         name = names.free(name, opened.members)
         session = self._new_session()
-        return name, self._enter(conn, session, name, opened, address, serves=False, plain=True)
+        return name, self._enter(
+            conn, session, name, opened, address, serves=False, is_host=False, plain=True
+        )
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -196,7 +207,9 @@ class Hub:
             limits=RoomLimits(text=limits.text, line=limits.line, page=limits.page, ping=limits.ping),
         )
 
-    def _resume(self, conn: Connection, request: Join, room: str, *, serves: bool) -> list[Effect]:
+    def _resume(
+        self, conn: Connection, request: Join, room: str, *, serves: bool, is_host: bool
+    ) -> list[Effect]:
         member = self._by_session.get(request.session) if request.session else None
         if member is None or member.room.key != names.skeleton(room):
             return []
@@ -211,7 +224,7 @@ class Hub:
             ]
         self._gone.pop(member.session, None)
         self._by_conn[conn], member.conn = member, conn
-        member.serves = serves
+        member.serves, member.is_host = serves, is_host
         effects += self._reroled(member)
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
@@ -225,10 +238,11 @@ class Hub:
         address: str | None,
         *,
         serves: bool,
+        is_host: bool,
         plain: bool,
     ) -> list[Effect]:
-        role = self.rules.role(room.key, session, serves=serves)
-        member = Member(session, name, role, room, plain, conn, serves, address)
+        role = self.rules.role(room.key, session, is_host=is_host)
+        member = Member(session, name, role, room, plain, conn, serves, is_host, address)
         self.rules.saw(room.key, member)
         room.members[names.skeleton(name)] = member
         self._by_conn[conn] = self._by_session[session] = member
@@ -311,7 +325,7 @@ class Hub:
 
     def _reroled(self, member: Member) -> list[Effect]:
         """See what a member's role is now, and say so if it is another one."""
-        role = self.rules.role(member.room.key, member.session, serves=member.serves)
+        role = self.rules.role(member.room.key, member.session, is_host=member.is_host)
         if role == member.role:
             return []
         member.role = role

@@ -4,9 +4,9 @@ Pure rules: ``now`` (seconds since 1970) is an argument, and whoever is to be to
 All of it is about one room.
 
 Who may do what to whom is one comparison of ranks. Who came with the server's own key *serves* and is above
-all; a member who was named host is below; all others are below those. A deed that is about a person asks for
-a higher rank than that person's. So nobody can turn it on himself, and nobody on who serves, who may always
-come and speak: there is always a host.
+all; who was named host, or came with a host's link, is below; all others are below those. A deed that is
+about a person asks for a higher rank than that person's. So nobody can turn it on himself, and nobody on who
+serves, who may always come and speak: there is always a host.
 
 A ban is on a session and a name, and on an address where nobody else has it. Names and sessions cost
 nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers.
@@ -54,6 +54,9 @@ class Ban(Struct, frozen=True, omit_defaults=True):
     address: str | None = None
     until: float | None = None
 
+    def __repr__(self) -> str:  # a session is a secret
+        return f"Ban({self.name!r}, until={self.until!r})"
+
     def is_about(self, session: str | None, name: str) -> bool:
         return (session is not None and session == self.session) or names.skeleton(name) == self.key
 
@@ -73,6 +76,9 @@ class RoomRules(Struct, omit_defaults=True):
     announce: bool = False
     locked: list[str] | None = None
     """The sessions that may come back; None: the room is open."""
+
+    def __repr__(self) -> str:  # sessions are secrets
+        return f"RoomRules({len(self.bans)} bans, {len(self.mutes)} mutes)"
 
 
 class Verdict(NamedTuple):
@@ -108,11 +114,19 @@ class Moderation:
 
     # ── what is allowed ──
 
-    def role(self, room: str, session: str, *, serves: bool) -> str:
-        return "host" if serves or session in self._of(room).hosts else "member"
+    def role(self, room: str, session: str, *, is_host: bool) -> str:
+        """A session's role; ``is_host``: by its key."""
+        return "host" if is_host or session in self._of(room).hosts else "member"
 
     def bars(
-        self, room: str, session: str | None, name: str, address: str | None, now: float
+        self,
+        room: str,
+        session: str | None,
+        name: str,
+        address: str | None,
+        now: float,
+        *,
+        is_host: bool = False,
     ) -> ProtocolError | None:
         """Why somebody who does not serve may not come in; None if nothing speaks against it."""
         rules = self._of(room)
@@ -128,7 +142,8 @@ class Moderation:
                 )
         if session is not None and (room, session) in self._kicked:
             return _no("kicked", "A host removed you from this room. You can join again by hand.")
-        if rules.locked is not None and session not in rules.locked and session not in rules.hosts:
+        may_come = is_host or session in (*(rules.locked or ()), *rules.hosts)
+        if rules.locked is not None and not may_come:
             return _no("locked", "This room is locked: no newcomers. Ask the host to let you in (/unlock).")
         return None
 
@@ -240,7 +255,12 @@ class Moderation:
             return Verdict(deed, member, f"{who(deed.by)} removed you from this room.")
         if order.do == "unhost":
             if rules.hosts.pop(member.session, None) is None:
-                raise _no("not_possible", f"{member.name} is no host.")
+                why = (
+                    "came with a host's link: kick it, and make the links void"
+                    if member.role == "host"
+                    else "is no host"
+                )
+                raise _no("not_possible", f"{member.name} {why}.")
             return Verdict(deed, changed=member)
         if member.role == "host":
             raise _no("not_possible", f"{member.name} is a host already.")

@@ -282,6 +282,22 @@ def test_being_host_belongs_to_the_session_not_to_the_name():
     assert deed(room.order("ann", "clear")).did == "clear"
 
 
+def test_who_came_with_a_hosts_link_is_below_who_serves():
+    room = Room()
+    request = Join(name="dan", proof=PROOF)
+    room.hub.join("dan", request, "host", room.now, serves=False)
+    assert deed(room.order("dan", "mute", "bob")).by == "dan"
+    assert code(room.order("dan", "kick", "host")) == "not_possible"
+    refused = room.order("host", "unhost", "dan")
+    assert code(refused) == "not_possible"
+    assert "kick it, and make the links void" in text(refused)
+    room.order("host", "lock")
+    room.hub.lost_for_good("dan")
+    assert isinstance(room.hub.join("d2", request, "host", room.now, serves=False)[-1], Admit)
+    assert deed(room.order("host", "ban", "dan")).did == "ban"
+    assert code(room.hub.join("d3", request, "host", room.now, serves=False)) == "banned"
+
+
 def test_being_host_is_taken_back_also_from_one_who_is_not_there():
     room = Room()
     room.order("host", "host", "ann")
