@@ -163,6 +163,10 @@ def test_an_address_is_banned_only_where_nobody_else_came_from_it():
     assert "came from where you come from" in text(refused)
     assert code(room.join("other", conn="2", address="10.0.0.2")) is None
     assert code(room.join("local", conn="3", address=None)) is None
+    # Who was there before, from elsewhere, is not the one who was banned.
+    room.join("kim", address="10.0.0.9")
+    room.hub.lost_for_good("kim")
+    assert code(room.join("kim", conn="k2", session=room.sessions["kim"], address="10.0.0.1")) is None
     # Shared with somebody who has left, too.
     room.join("gil", address="10.0.0.3")
     room.hub.lost_for_good("gil")
@@ -245,6 +249,16 @@ def test_a_locked_room_lets_those_back_who_were_there():
     assert code(room.join("ann", conn="a2", session=room.sessions["ann"])) is not None
     room.order("host", "unlock")
     assert code(room.join("new")) is None
+
+
+def test_who_serves_comes_and_speaks_under_any_name():
+    room = Room()
+    room.order("host", "mute", "bob")
+    room.order("host", "ban", "cid")
+    room.hub.lost_for_good("bob")
+    for name in ("bob", "cid"):
+        assert isinstance(room.join(name, conn=f"{name}2", role="host")[-1], Admit)
+        assert room.say(f"{name}2") is None
 
 
 def test_a_named_host_can_do_it_all_but_to_hosts():

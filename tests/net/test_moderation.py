@@ -20,6 +20,7 @@ from nbchat.core.errors import (
     UsageError,
 )
 from nbchat.core.frames import Moderated
+from nbchat.net.address import Target
 from nbchat.net.shell import Shell
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
@@ -175,6 +176,17 @@ def test_errors_say_what_to_type(chat: nbchat.Server) -> None:
     chat.stop()
     with pytest.raises(ChatError, match="has stopped"):
         chat.kick("bob")
+
+
+def test_who_is_kicked_while_it_is_away_does_not_come_back_by_itself(server: nbchat.Server) -> None:
+    bob = member(server, "bob")
+    target, bob._receiver._target = bob._receiver._target, Target("nbchat://127.0.0.1:1#k=a.b")
+    bob._receiver._loop.call_soon_threadsafe(bob._receiver._conn.abort)  # type: ignore[union-attr]
+    until(bob, lambda: bob.status == "reconnecting")
+    server.kick("bob")
+    bob._receiver._target = target
+    until(bob, lambda: bob.status == "closed")
+    assert "A host removed you from this room" in bob.reason
 
 
 # ── by a host's client ──────────────────────────────────────────────────────────────────────────
@@ -385,7 +397,9 @@ def test_a_plain_client_is_told_in_words_and_can_be_shut_out(chat: nbchat.Server
     assert ada.messages == []
 
 
-def test_what_a_plain_client_had_sent_before_it_was_kicked_harms_nobody(server: nbchat.Server) -> None:
+def test_what_a_plain_client_had_sent_before_it_was_kicked_harms_nobody(
+    server: nbchat.Server, caplog: pytest.LogCaptureFixture
+) -> None:
     server.stop()
     with nbchat.serve(port=0, history=None, limits=nbchat.Limits(rate=0.5, burst=1)) as server:
         pete = Plain(server, "pete")
@@ -396,5 +410,10 @@ def test_what_a_plain_client_had_sent_before_it_was_kicked_harms_nobody(server: 
         assert "you are sending fast" in pete.read()
         server.kick("pete")
         assert "removed you" in pete.read()
+        assert pete.read() == ""
         saw(ada, "ada")
-        assert ada.send("fine").wait().seq
+        ada.send("fine").wait()
+        while server._runner.ask(lambda shell: len(shell._connections)) > 1:  # type: ignore[union-attr]
+            ada.send("a little later").wait()
+        assert {message.by for message in ada.messages[1:]} == {"ada"}
+    assert caplog.records == []

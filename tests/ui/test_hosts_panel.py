@@ -12,6 +12,7 @@ from traitlets.config import Config
 
 import nbchat
 from nbchat.core.errors import UsageError
+from nbchat.net.state import Outgoing
 from nbchat.ui import saved
 from nbchat.ui.panel import ChatPanel
 from tests.net.helpers import until
@@ -96,6 +97,22 @@ def test_what_a_muted_member_wrote_comes_back_into_the_box(server: nbchat.Server
     page.until(lambda: page.facts["pending"] == [])
     assert of(page, "n") == [], "it stands at the box"
     panel.close()
+
+
+def test_a_page_is_told_of_a_refusal_before_it_lets_go_of_the_message(host: ChatPanel, page: Page) -> None:
+    state, message = host.client._state, Outgoing(MARK, "let me")
+    with state.changed:
+        state.pending[MARK] = message
+        state.touch()
+    page.until(lambda: page.facts["pending"] == [[MARK, "let me"]])
+    with state.changed:
+        del state.pending[MARK]
+        message.settle(error=UsageError("No."))
+        state.refused.append(message)
+        state.touch()
+    assert until_news(page, "refused") == {"mark": MARK, "text": "let me", "why": "No."}
+    assert page.facts["pending"] == [[MARK, "let me"]], "not yet"
+    page.until(lambda: page.facts["pending"] == [])
 
 
 def test_what_was_taken_away_goes_from_the_page(
