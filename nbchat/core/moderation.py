@@ -57,6 +57,9 @@ class Ban(Struct, frozen=True, omit_defaults=True):
     def __repr__(self) -> str:  # a session is a secret
         return f"Ban({self.name!r}, until={self.until!r})"
 
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
+
     def is_about(self, session: str | None, name: str) -> bool:
         return (session is not None and session == self.session) or names.skeleton(name) == self.key
 
@@ -79,6 +82,9 @@ class RoomRules(Struct, omit_defaults=True):
 
     def __repr__(self) -> str:  # sessions are secrets
         return f"RoomRules({len(self.bans)} bans, {len(self.mutes)} mutes)"
+
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
 
 
 class Verdict(NamedTuple):
