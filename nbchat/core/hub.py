@@ -160,9 +160,7 @@ class Hub:
             session = self._new_session()
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
-            *self._enter(
-                conn, session, suggestion, room, address, serves=serves, is_host=is_host, plain=False
-            ),
+            *self._enter(conn, session, suggestion, room, address, serves=serves, is_host=is_host),
             Admit(conn, room.key, after),
         ]
 
@@ -186,9 +184,7 @@ class Hub:
             raise BadName("This room is full.")
         name = names.free(name, opened.members)
         session = self._new_session()
-        return name, self._enter(
-            conn, session, name, opened, address, serves=False, is_host=False, plain=True
-        )
+        return name, self._enter(conn, session, name, opened, address, plain=True)
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -237,9 +233,9 @@ class Hub:
         room: Room,
         address: str | None,
         *,
-        serves: bool,
-        is_host: bool,
-        plain: bool,
+        serves: bool = False,
+        is_host: bool = False,
+        plain: bool = False,
     ) -> list[Effect]:
         role = self.rules.role(room.key, session, is_host=is_host)
         member = Member(session, name, role, room, plain, conn, serves, is_host, address)

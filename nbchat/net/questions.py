@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from nbchat.core import wire
@@ -17,20 +18,16 @@ Answer = tuple[list[Message], int | None]
 
 class Questions:
     """All that is open. A page is asked for again on the next connection; what a host wants is not: it may
-    be wrong a minute later."""
+    be wrong a minute later. ``conn`` gives the connection, once it has welcomed us."""
 
-    def __init__(self) -> None:
+    def __init__(self, conn: Callable[[], NativeConnection | PlainConnection | None]) -> None:
+        self._conn = conn
         self._pages: deque[tuple[int | None, int, Future[Answer]]] = deque()
         self._orders: dict[str, Future[Moderated | Ruled]] = {}
 
-    def page(
-        self,
-        conn: NativeConnection | PlainConnection | None,
-        before: int | None,
-        limit: int,
-        future: Future[Answer],
-    ) -> None:
-        """Ask for a page, now or with the next connection (``conn`` None)."""
+    def page(self, before: int | None, limit: int, future: Future[Answer]) -> None:
+        """Ask for a page, now or with the next connection."""
+        conn = self._conn()
         if isinstance(conn, PlainConnection):
             future.set_exception(Refused("no_history", "A first-generation server keeps no history."))
             return
@@ -38,13 +35,9 @@ class Questions:
         if conn is not None:
             conn.page(before, limit)
 
-    def order(
-        self,
-        conn: NativeConnection | PlainConnection | None,
-        request: Moderate | Rules,
-        future: Future[Moderated | Ruled],
-    ) -> None:
+    def order(self, request: Moderate | Rules, future: Future[Moderated | Ruled]) -> None:
         """Ask for what a host may."""
+        conn = self._conn()
         if isinstance(conn, PlainConnection):
             future.set_exception(Refused("no_host", "A first-generation server knows no hosts."))
         elif conn is None:

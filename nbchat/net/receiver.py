@@ -107,7 +107,7 @@ class Receiver:
         self._final: str | None = None
         self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
-        self._questions = Questions()
+        self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
         self._is_unwanted = False
         self._may_come_back = False
@@ -136,7 +136,7 @@ class Receiver:
     def page(self, before: int | None, limit: int) -> Future[Answer]:
         """Ask for a page of history."""
         future: Future[Answer] = Future()
-        if not self._call(self._ask_page, before, limit, future):
+        if not self._call(self._questions.page, before, limit, future):
             future.set_exception(Closed("This client is closed."))
         return future
 
@@ -144,7 +144,7 @@ class Receiver:
         """Ask for what a host may; done when it is in the log. It is not asked for again by itself: what a
         host wanted a minute ago may be wrong now."""
         future: Future[Moderated | Ruled] = Future()
-        if not self._call(self._order, request, future):
+        if not self._call(self._questions.order, request, future):
             future.set_exception(Closed("This client is closed."))
         return future
 
@@ -470,13 +470,6 @@ class Receiver:
         if self._is_welcome and self._conn is not None:
             self._conn.typing()
 
-    def _ask_page(self, before: int | None, limit: int, future: Future[Answer]) -> None:
-        self._questions.page(self._welcoming, before, limit, future)
-
-    def _order(self, request: Moderate | Rules, future: Future[Moderated | Ruled]) -> None:
-        self._questions.order(self._welcoming, request, future)
-
-    @property
     def _welcoming(self) -> NativeConnection | PlainConnection | None:
         """The connection, once it has welcomed us; a plain one can be asked for nothing at any time."""
         conn = self._conn
