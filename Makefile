@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8888
+FUZZ ?= 600
 CHAOS ?=  # for example: make chaos CHAOS='--kills 20 --messages 100000'
 
-.PHONY: help demo test check lint hosts chaos bench pictures notebooks format clean
+.PHONY: help demo test check lint audit hosts chaos fuzz bench pictures notebooks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,11 +21,14 @@ test: $(VENV)/test.ok  ## run every test, the notebooks included
 
 check: lint test  ## format, lint, types, import arrows, then every test
 
-lint: $(VENV)/dev.ok  ## format, lint, types and import arrows only
+lint: $(VENV)/dev.ok  ## format, lint (security rules too), types and import arrows only
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_arrows.py
+
+audit: $(VENV)/audit.ok  ## look for known weaknesses in what is installed
+	@$(BIN)/python tests/audit.py
 
 hosts:  ## the panel in Voila and marimo, and with ipykernel 6 (environments of their own)
 	@$(MAKE) --no-print-directory VENV=.venv-kernel6 .venv-kernel6/kernel6.ok
@@ -35,6 +39,9 @@ chaos: $(VENV)/test.ok  ## try to break the delivery contract for some minutes: 
 	$(BIN)/python -m tests.chaos $(CHAOS)
 	$(BIN)/python -m tests.chaos.cuts
 	$(BIN)/python -m tests.chaos.measures
+
+fuzz: $(VENV)/test.ok  ## random bytes and conversations at every door, for ten minutes (FUZZ=seconds)
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench: $(VENV)/bench.ok  ## measure it all, beside other servers, and write docs/performance.md
 	$(BIN)/python benchmarks/chat.py --write

@@ -33,8 +33,12 @@ def receive():
     line = lines.readline().removeprefix(b"USERNAME")
     event = json.loads(line or '{"type": "closing", "reason": "The server hung up."}')
     if event["type"] in ("refused", "closing") and event.get("fatal", True):
-        sys.exit(event.get("text") or event.get("reason"))
+        sys.exit(shown(event.get("text") or event.get("reason")))
     return event
+
+
+def shown(text):  # what could act on the screen, or hide on it, or pass for another's line
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text).replace("\n", "\n  ")
 
 
 def prove(who, challenge):
@@ -58,4 +62,4 @@ threading.Thread(target=stay, daemon=True).start()
 while True:
     match receive():
         case {"type": "said", "by": by, "text": text}:
-            print(f"{by}: {text}".replace("\n", "\n  "), flush=True)
+            print(shown(f"{by}: {text}"), flush=True)

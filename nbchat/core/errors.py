@@ -33,9 +33,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nbchat.core.visible import visible
+
 
 class ChatError(Exception):
-    """The root of all errors that nbchat raises on purpose."""
+    """The root of all errors that nbchat raises on purpose. Its text can be shown anywhere: links, paths and
+    strangers' words in it do nothing to a screen."""
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(ChatError):

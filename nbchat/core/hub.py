@@ -16,7 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from nbchat.core import names, texts, wire
+from nbchat.core import looks, names, texts, wire
 from nbchat.core.effects import (
     Admit,
     Announce,
@@ -91,6 +91,8 @@ class Room:
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     """By the skeleton of their names."""
+    taken: set[str] = field(default_factory=set)
+    """The marks of their names."""
 
 
 class Hub:
@@ -104,6 +106,7 @@ class Hub:
     def __init__(
         self, limits: Limits, log_id: str, new_session: Callable[[], str], rules: Moderation | None = None
     ) -> None:
+        looks.table()  # now, not while the first member waits
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session
@@ -139,20 +142,17 @@ class Hub:
         bar = self.rules.bars(key, request.session, name, address, now, is_host=is_host)
         if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
+        left = self._make_place(key)
         room = self._open(room_name)
         if room is None:
-            return self._no(conn, "too_many_rooms", "This server has no place for another room.")
+            return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
         if len(room.members) >= self._limits.members:
-            return self._no(conn, "room_full", "This room is full.")
-        suggestion = names.free(name, room.members)
+            return [*left, *self._no(conn, "room_full", "This room is full.")]
+        suggestion = names.free(name, room.taken)
         if suggestion != name and request.exact:
             self._tidy(room)
-            return self._no(
-                conn,
-                "name_in_use",
-                f"The name {name!r} is taken in this room. {suggestion!r} is free.",
-                suggestion,
-            )
+            text = f"The name {name!r} is taken in this room. {suggestion!r} is free."
+            return [*left, *self._no(conn, "name_in_use", text, suggestion)]
         # A session from before the server's restart is taken as it is: it is what makes a message
         # sent again recognisable.
         session = request.session
@@ -160,6 +160,7 @@ class Hub:
             session = self._new_session()
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
+            *left,
             *self._enter(conn, session, suggestion, room, address, serves=serves, is_host=is_host),
             Admit(conn, room.key, after),
         ]
@@ -179,12 +180,13 @@ class Hub:
         name = names.check_member(name)
         if bar := self.rules.bars(names.skeleton(room), None, name, address, now):
             raise BadName(str(bar))
+        left = self._make_place(names.skeleton(room))
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
             raise BadName("This room is full.")
-        name = names.free(name, opened.members)
+        name = names.free(name, opened.taken)
         session = self._new_session()
-        return name, self._enter(conn, session, name, opened, address, plain=True)
+        return name, [*left, *self._enter(conn, session, name, opened, address, plain=True)]
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -241,8 +243,21 @@ class Hub:
         member = Member(session, name, role, room, plain, conn, serves, is_host, address)
         self.rules.saw(room.key, member)
         room.members[names.skeleton(name)] = member
+        room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
+
+    def _make_place(self, key: str) -> list[Effect]:
+        """Where no place is left, that of whoever has been gone longest is not held any longer: somebody who
+        comes and drops again and again shuts nobody out."""
+        room = self._rooms.get(key)
+        if room is not None and len(room.members) >= self._limits.members:
+            gone = next((each for each in self._gone.values() if each.room is room), None)
+        elif room is None and len(self._rooms) >= self._limits.rooms:
+            gone = next((each for each in self._gone.values() if len(each.room.members) == 1), None)
+        else:
+            return []
+        return self._leave(gone) if gone is not None else []
 
     def _open(self, name: str) -> Room | None:
         key = names.skeleton(name)
@@ -379,6 +394,7 @@ class Hub:
     def _leave(self, member: Member) -> list[Effect]:
         room = member.room
         del room.members[names.skeleton(member.name)]
+        room.taken -= names.marks(member.name)
         del self._by_session[member.session]
         self._gone.pop(member.session, None)
         if member.conn is not None:

@@ -41,6 +41,9 @@ class Limits:
     """At one time: a class of 300 with a second page open here and there."""
     unnamed: int = 64
     """Connections that have not named themselves; beyond it the oldest silent one gives way."""
+    unnamed_each: int = 16
+    """Of them from one address: a flood gives way to others first. Only who was silent for a while gives way,
+    so a class behind one address can come at once."""
     guesses: int = 5
     """Wrong proofs in a minute from one address; further ones are answered slowly for a minute."""
     page: int = 500

@@ -61,7 +61,9 @@ class Ban(Struct, frozen=True, omit_defaults=True):
         yield repr(self)
 
     def is_about(self, session: str | None, name: str) -> bool:
-        return (session is not None and session == self.session) or names.skeleton(name) == self.key
+        """Whether it is about that session, or a name that looks like this one."""
+        is_alike = not names.marks(name).isdisjoint(names.marks(self.name))
+        return is_alike or (session is not None and session == self.session)
 
     @property
     def key(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Container
 
+from nbchat.core import looks
 from nbchat.core.errors import BadName
 
 LONGEST = 32
@@ -40,21 +41,34 @@ def check(name: str, what: str = "name") -> str:
 def check_member(name: str) -> str:
     """Like :func:`check`, and not one of the names that the chat itself uses."""
     name = check(name)
-    if skeleton(name) in RESERVED:
+    if _is_reserved(name):
         raise BadName(f"{name!r} is a name that the chat itself uses; choose another one.")
     return name
 
 
 def skeleton(name: str) -> str:
-    """What is left of a name when looks do not count: equal skeletons are the same name."""
+    """A name without its case, width and way of writing accents: rooms, chats and their files are known by
+    it, so it stays what it is. Whether two members' names are the same is told by :func:`marks`."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return unicodedata.normalize("NFKC", folded)
 
 
+def marks(name: str) -> set[str]:
+    """By what a member's name is taken: two names that have one of these in common look the same.
+
+    What looks the same depends on the case (Cyrillic Т like T, but т not like t; I like l, but i not like l),
+    and case itself does not count, so one skeleton is not enough: with one, Elia would be Ella.
+    """
+    table = looks.ASCII if name.isascii() else looks.table()
+    written = unicodedata.normalize("NFKD", name).translate(table)
+    folded = unicodedata.normalize("NFKD", skeleton(name)).translate(table)
+    return {folded.casefold(), written.casefold(), "=" + written.replace("I", "l")}
+
+
 def free(name: str, taken: Container[str]) -> str:
-    """The name itself, or the first of name2, name3, … whose skeleton is not in ``taken``."""
+    """The name itself, or the first of name2, name3, … of whose marks none is in ``taken``."""
     candidate, number = name, 2
-    while skeleton(candidate) in taken or skeleton(candidate) in RESERVED:
+    while any(mark in taken for mark in marks(candidate)) or _is_reserved(candidate):
         suffix = str(number)
         candidate = name[: LONGEST - len(suffix)].rstrip() + suffix
         number += 1
@@ -69,6 +83,11 @@ def fit(raw: str, default: str = "guest") -> str:
         return check_member(text)
     except BadName:
         return default
+
+
+def _is_reserved(name: str) -> bool:
+    # Here, where no real name is in the way, rn is m as well.
+    return any(mark.replace("rn", "m") in RESERVED for mark in marks(name))
 
 
 def _allowed(char: str) -> bool:

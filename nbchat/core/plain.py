@@ -12,7 +12,7 @@ import codecs
 import re
 from enum import Enum
 
-from nbchat.core import deeds, texts
+from nbchat.core import deeds, visible
 from nbchat.core.frames import Frame, Joined, Left, Moderated, Said
 
 GREETING = b"USERNAME"
@@ -28,6 +28,7 @@ class Kind(Enum):
     HTTP = "http"
     TLS = "tls"
     SSH = "ssh"
+    OTHER = "other"
     PLAIN = "plain"
 
 
@@ -39,12 +40,24 @@ _VERBS = tuple(
     )
 )  # fmt: skip
 _REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/")
-_OTHERS = ((b"\x16\x03", Kind.TLS), (b"SSH-", Kind.SSH))
+_OTHERS = (
+    (b"\x16\x03", Kind.TLS),
+    (b"SSH-", Kind.SSH),
+    (b"PROXY TCP", Kind.OTHER),
+    (b"PROXY UNKNOWN", Kind.OTHER),
+    (b"\r\n\r\n\x00\r\nQUIT\n", Kind.OTHER),  # the same in its second version
+)
+# What mail, file, chat and screen clients begin with. Their programs end lines with both characters; a
+# person whose name begins with "NICK " does not.
+_COMMAND = re.compile(rb"(?:EHLO|HELO|NICK|USER|PASS|CAP|AUTH|STLS|STARTTLS|HELP|QUIT|RFB)\b[^\r\n]*\r\n")
 
 HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
     b"This is a chat port, not a web page. In a notebook: import nbchat; nbchat.join()\n"
 )
+
+
+OTHER_ANSWER = b"This is a chat port. In a notebook: import nbchat; nbchat.join()\r\n"
 
 
 def sniff(data: bytes) -> Kind:
@@ -60,6 +73,8 @@ def sniff(data: bytes) -> Kind:
             return Kind.UNDECIDED
     if data.startswith(_VERBS) or _REQUEST_LINE.match(data):
         return Kind.HTTP
+    if _COMMAND.match(data):
+        return Kind.OTHER
     if any(verb.startswith(data) for verb in _VERBS):
         return Kind.UNDECIDED
     return Kind.PLAIN
@@ -89,7 +104,7 @@ class Reader:
     def messages(self, data: bytes) -> list[str]:
         """The messages in one read: no empty ones, control characters made visible."""
         lines = self._decoder.decode(data).split("\n")
-        return [texts.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
+        return [visible.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -101,7 +116,7 @@ def line(frame: Frame) -> str | None:
         case Said(by=by, text=text):
             return f"{by}: {indented(text)}"
         case Moderated():
-            return notice(texts.visible(deeds.words(frame)))
+            return notice(visible.one_line(deeds.words(frame)))
         case Joined(member=member):
             return f"{member.name} joined the chat!"
         case Left(name=name):
@@ -116,7 +131,7 @@ def notice(text: str) -> str:
 
 def indented(text: str) -> str:
     """A message made harmless: its further lines cannot be taken for somebody else's message."""
-    return texts.visible(text).replace("\n", "\n  ")
+    return visible.indented(text, "  ")
 
 
 _LOOKS_LIKE_A_LINE = re.compile(r"\s?[^\n:]{1,64}:|[^\n]{1,64} (?:joined the chat!|left the chat)")

@@ -17,6 +17,7 @@ from msgspec import Struct, structs
 from nbchat.core import deeds
 from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Moderated, Said, Unknown, Welcomed
 from nbchat.core.limits import KEPT
+from nbchat.core.visible import indented, one_line
 
 
 class Message(Struct, frozen=True):
@@ -37,7 +38,9 @@ class Message(Struct, frozen=True):
         return datetime.fromtimestamp(self.ms / 1000, UTC).astimezone()
 
     def __str__(self) -> str:
-        return f"{self.by}: {self.text}"
+        """``ada: hi``, fit for any screen: what is hidden in it is shown, and further lines are indented,
+        so that none can be taken for somebody else's."""
+        return f"{one_line(self.by)}: {indented(self.text)}"
 
 
 class Member(str):

@@ -50,13 +50,18 @@ class Lines:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.overflow = False
-        self._rest = b""
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take what one read brought, return the lines it completed."""
         if self.overflow:
             return []
-        *lines, self._rest = (self._rest + data if self._rest else data).split(b"\n")
+        lines = data.split(b"\n")
+        last = lines.pop()
+        if lines and self._rest:
+            lines[0] = bytes(self._rest) + lines[0]
+            self._rest.clear()
+        self._rest += last  # a long line grows in place: put together anew each time, it takes quadratic time
         for number, line in enumerate(lines):
             if len(line) > self.limit:
                 lines = lines[:number]
@@ -64,7 +69,7 @@ class Lines:
                 break
         if self.overflow or len(self._rest) > self.limit:
             self.overflow = True
-            self._rest = b""
+            self._rest = bytearray()
         return lines
 
 

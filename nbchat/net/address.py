@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from nbchat.core import names
 from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
+from nbchat.core.visible import one_line
 from nbchat.net.link import Address, is_loopback, parse
 
 T = TypeVar("T", bound=Struct)
@@ -60,7 +61,7 @@ class Running(Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        return self.name or f"the nameless one on port {self.port}"
+        return one_line(self.name or "") or f"the nameless one on port {self.port}"
 
     def __repr__(self) -> str:
         return f"<Running {self.name or ''} {self.host}:{self.port} pid {self.pid}>"

@@ -25,12 +25,10 @@ from nbchat.core import errors, frames
 from nbchat.core.errors import ChatError
 from nbchat.core.keys import Key
 from nbchat.net import address
+from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import Invite, ServerThread
 from nbchat.store import open_store
-
-log = logging.getLogger("nbchat")
-
 
 # ── orders and answers ──────────────────────────────────────────────────────────────────────────
 
@@ -134,6 +132,7 @@ def main() -> int:
     if hasattr(os, "set_blocking"):
         os.set_blocking(2, False)  # a parent that does not read the log must not hold the server up
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    log.setLevel(logging.INFO)  # what was refused; whether it is shown is decided over there
     server: ServerThread | None = None
     try:
         for line in sys.stdin.buffer:

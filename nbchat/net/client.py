@@ -156,7 +156,8 @@ class Client(HostsHand):
             return list(self._state.errors)
 
     def transcript(self) -> list[str]:
-        """The messages as ``["ada: hi", …]``: no clock and no ids, so that two runs compare equal."""
+        """The messages as ``["ada: hi", …]``: no clock and no ids, so that two runs compare equal. Fit for
+        printing: nothing in them acts on a screen or hides, and a message's further lines are indented."""
         return [str(message) for message in self.messages]
 
     # ── talking ──

@@ -46,7 +46,7 @@ from nbchat.core.frames import (
     Welcomed,
 )
 from nbchat.core.limits import Limits
-from nbchat.core.texts import visible
+from nbchat.core.visible import one_line
 from nbchat.net import tls
 from nbchat.net.link import Address
 from nbchat.net.state import Outgoing
@@ -137,7 +137,7 @@ class NativeConnection(Connection):
         self._address = address
         self._join = join
         self._nonce = secrets.token_hex(16)
-        self._lines = wire.Lines(_LONGEST_LINE)
+        self._lines = wire.Lines(_LIMITS.line)
         self._is_proved = False
         """Whether the server has shown that it knows the secret; until then it is believed nothing."""
 
@@ -161,9 +161,9 @@ class NativeConnection(Connection):
             elif self._is_proved:
                 events.append(event)
             elif isinstance(event, frames.Refused):
-                raise Unreachable(f"The server refused the connection: {visible(event.text)}")
+                raise Unreachable(f"The server refused the connection: {one_line(event.text)}")
             elif isinstance(event, Closing):
-                raise Unreachable(f"The server hung up: {visible(event.reason)}")
+                raise Unreachable(f"The server hung up: {one_line(event.reason)}")
             else:
                 raise NotTheServer(self._stranger())
         if self._lines.overflow:
@@ -176,6 +176,7 @@ class NativeConnection(Connection):
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
         self._is_proved = True
+        self._lines.limit = _LONGEST_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbchat.core.errors import ChatError
 from nbchat.core.transcript import Message
+from nbchat.core.visible import one_line, visible
 
 if TYPE_CHECKING:
     from nbchat.net.client import Client
@@ -109,14 +110,15 @@ class Handlers:
         state = self._client._state
         with state.changed:
             state.transcript.notice(
-                f"Your function {_name(entry.function)}() failed: {why} (client.errors has the details.)"
+                f"Your function {_name(entry.function)}() failed: {one_line(why)} "
+                "(client.errors has the details.)"
             )
             state.touch()
 
     def _note(self, text: str) -> None:
         state = self._client._state
         with state.changed:
-            state.errors.append(text.rstrip("\n"))
+            state.errors.append(visible(text.rstrip("\n")))
             state.touch()
 
 

@@ -17,6 +17,7 @@ from nbchat.core.errors import BadLink, BadName
 
 DEFAULT_PORT = 14900
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+_HOST = re.compile(r"[\w.:%-]{1,253}")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -62,7 +63,7 @@ def parse(link: str) -> Address:
         host, port = parts.hostname, parts.port or DEFAULT_PORT
     except ValueError:
         raise BadLink(f"This link cannot be read. {shape}") from None
-    if parts.scheme not in ("nbchat", "plain") or not host:
+    if parts.scheme not in ("nbchat", "plain") or not host or not _is_host(host):
         raise BadLink(f"This is no link to a chat. {shape}")
     try:
         room = names.check(unquote(parts.path.strip("/")), "room name") if parts.path.strip("/") else None
@@ -84,6 +85,15 @@ def parse(link: str) -> Address:
             "copy it to its end."
         )
     return Address(host, port, room, key_id, secret, is_plain, pin)
+
+
+def _is_host(host: str) -> bool:
+    """Whether it can be looked up at all; the system's own way fails with errors of many kinds."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return _HOST.fullmatch(host) is not None
 
 
 def _pin(query: str) -> str:

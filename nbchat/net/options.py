@@ -94,7 +94,7 @@ def _hosts(host: str, lan: bool) -> tuple[str, tuple[str, ...]]:
     here, found = "127.0.0.1", []
     if is_loopback(host) and host not in ("localhost", "::1"):
         here = host
-    elif host in ("0.0.0.0", ""):
+    elif host in ("0.0.0.0", ""):  # noqa: S104 (a word for each address of this machine, with TLS)
         found = [networks.lan_address(), *networks.addresses()]
     elif host != "localhost":
         found = [networks.resolve(host)]

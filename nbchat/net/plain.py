@@ -8,8 +8,10 @@ as in fanout.py.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
+import time
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -137,8 +139,9 @@ class PlainSession:
         return b""
 
     def _refuse(self, why: str) -> None:
-        self._conn.write(plain.notice(visible(why)).encode() + b"\n")
-        self._conn.drop()
+        self._conn.turn_away(
+            "a plain-text client whose name cannot be", plain.notice(visible(why)).encode() + b"\n"
+        )
 
     # ── what it gets ──
 
@@ -192,9 +195,11 @@ class PlainSession:
         return plain.writes(lines, self._shell.limits.plain_write, end=end)
 
 
-def is_own_user(peer: tuple[str, int] | None, here: tuple[str, int] | None) -> bool:
+def is_own_user(
+    peer: tuple[str, int] | None, here: tuple[str, int] | None, since: float | None = None
+) -> bool:
     """Whether a loopback connection from ``peer`` to ``here`` was made by this process's user, as far as
-    the system can tell.
+    the system can tell. ``since`` is when it was made (``time.monotonic()``).
 
     Linux lists each socket's owner in /proc/net/tcp. A socket that its process has closed belongs to
     nobody any more (it is listed under root), and is not taken. Where there is no such list everyone is.
@@ -202,17 +207,41 @@ def is_own_user(peer: tuple[str, int] | None, here: tuple[str, int] | None) -> b
     if peer is None or here is None:
         return True
     # Both ends: another connection of the same port, ended a minute ago, may still be in the list.
-    ends = [_listed(peer), _listed(here)]
+    ends = _listed(peer), _listed(here)
     for _ in range(3):  # while others come and go, one reading of the list can leave an entry out
         try:
-            with open("/proc/net/tcp", encoding="ascii") as table:
-                for row in table:
-                    columns = row.split()
-                    if columns[1:3] == ends:
-                        return int(columns[7]) == os.getuid() and columns[9] != "0"
-        except (OSError, AttributeError):  # not Linux
+            owners = _owners.since(since)
+        except (FileNotFoundError, AttributeError):  # not Linux
             return True
+        except OSError:  # it could not be read, for want of descriptors for one: nobody is taken on trust
+            return False
+        if ends in owners:
+            return owners[ends] == os.getuid()
+        since = None
     return False
+
+
+class _Owners:
+    """The system's list of sockets, read once for all the connections that are in it already: read for each
+    of some hundred silent ones it would hold up everybody else."""
+
+    def __init__(self) -> None:
+        self._read_at = -math.inf
+        self._owners: dict[tuple[str, str], int | None] = {}
+
+    def since(self, moment: float | None) -> dict[tuple[str, str], int | None]:
+        """Each socket's owner by its two ends (None: it belongs to no process any more), read after a
+        moment, or now."""
+        if moment is None or moment >= self._read_at:
+            now = time.monotonic()
+            with open("/proc/net/tcp", encoding="ascii") as table:
+                rows = [row.split(maxsplit=10) for row in islice(table, 1, None)]
+            self._owners = {(row[1], row[2]): int(row[7]) if row[9] != "0" else None for row in rows}
+            self._read_at = now
+        return self._owners
+
+
+_owners = _Owners()
 
 
 def _listed(end: tuple[str, int]) -> str:

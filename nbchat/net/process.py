@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import os
 import socket
 import subprocess
@@ -26,10 +25,9 @@ from nbchat.core.keys import Key
 from nbchat.net import address
 from nbchat.net.child import Answer, AskRules, Keys, Members, Order, Revoke, Serve, Serving, What
 from nbchat.net.child import Moderate as ModerateOrder
+from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import START, Invite
-
-log = logging.getLogger("nbchat")
 
 T = TypeVar("T")
 CAN_PASS = sys.platform != "win32"
@@ -242,8 +240,12 @@ class ServerProcess:
         """The other thread: what the child has to say of troubles goes to the log here."""
         with io.BufferedReader(_pipe(child.stderr)) as lines, contextlib.suppress(OSError):
             for line in lines:
-                self._last_words = line.decode(errors="replace").strip()
-                log.warning("the server's process (%d): %s", child.pid, self._last_words)
+                words = line.decode(errors="replace").strip()
+                if words.startswith("INFO: "):
+                    log.info("the server's process (%d): %s", child.pid, words.removeprefix("INFO: "))
+                else:
+                    self._last_words = words
+                    log.warning("the server's process (%d): %s", child.pid, words)
 
 
 def _spawn(sockets: list[int] | None) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from nbchat.core import wire
 from nbchat.core.errors import Closed, Refused, Unreachable
 from nbchat.core.frames import Moderate, Moderated, Paged, Ruled, Rules, Said
+from nbchat.core.harmless import harmless
 from nbchat.core.transcript import Message, from_said
 from nbchat.net.connection import NativeConnection, PlainConnection
 
@@ -54,7 +55,7 @@ class Questions:
     def paged(self, event: Paged) -> None:
         if not self._pages:
             return
-        found = [wire.decode_event(bytes(raw)) for raw in event.events]
+        found = [harmless(wire.decode_event(bytes(raw))) for raw in event.events]
         messages = [from_said(said) for said in found if isinstance(said, Said)]
         first = getattr(found[0], "seq", None) if found else None
         self._pages.popleft()[2].set_result((messages, first if event.more else None))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any, cast
 
 from nbchat.core import plain, wire
@@ -26,10 +27,16 @@ _NOT_TLS = (
 
 class Secured(asyncio.Protocol):
     """What asyncio calls: raw bytes in, a connection's own bytes out. ``inner`` is told of the connection
-    before TLS's handshake; what it writes until then is dropped."""
+    before TLS's handshake; what it writes until then is dropped. ``note`` writes down who was turned away."""
 
-    def __init__(self, context: ssl.SSLContext, inner: asyncio.Protocol) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        inner: asyncio.Protocol,
+        note: Callable[[str], None] = lambda what: None,
+    ) -> None:
         self._inner = inner
+        self._note = note
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -50,6 +57,7 @@ class Secured(asyncio.Protocol):
         if self._is_first:
             self._is_first = False
             if data[0] != 0x16:  # no TLS record of a handshake begins like this
+                self._note("no TLS at a port with TLS")
                 raw.write(_in_words(data))
                 raw.close()
                 return
@@ -64,6 +72,8 @@ class Secured(asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._send()
         except ssl.SSLError:  # an alert, if there is something to say
+            if not self._stands:
+                self._note("a TLS handshake that failed")
             self._send()
             raw.close()
 

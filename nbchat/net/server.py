@@ -18,6 +18,7 @@ from nbchat.core import names
 from nbchat.core.errors import UsageError
 from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
+from nbchat.core.visible import one_line
 from nbchat.net import address, tls
 from nbchat.net.hand import HostsHand
 from nbchat.net.link import Address
@@ -200,7 +201,7 @@ class Server(HostsHand):
         kept = (
             "in memory, gone when it stops"
             if self._options.file is None
-            else f"in {html.escape(self.history)}"
+            else f"in {html.escape(one_line(self.history))}"
         )
         call = f"nbchat.join({self.name!r})" if self.name else "nbchat.join()"
         doors = "yes: any program of yours on this machine" if self._options.plain else "no"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,7 @@ _UNDER_WAY = 1024
 """Messages of one member that the store has not answered yet; then reading from it pauses."""
 _PING = 0.1
 """What a ping counts against the rate: little, since it is no more than a sign of life."""
+_NO_PLAIN = b"This chat takes no plain-text clients. In a notebook: import nbchat; nbchat.join()\n"
 _BAD_KEY = (
     "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
     "(the host gets it from server.invite())."
@@ -49,6 +51,8 @@ class Connection(asyncio.Protocol):
         self._session: NativeSession | PlainSession | None = None
         self._here: tuple[str, int] | None = None
         self.peer: tuple[str, int] | None = None
+        self.host = "an unknown address"
+        self.made = time.monotonic()
         self.is_full = False
         """True while the socket takes no more; then only what had been begun is written."""
         self.is_open = False
@@ -89,6 +93,8 @@ class Connection(asyncio.Protocol):
         self.is_open = True
         self._here = transport.get_extra_info("sockname")
         self.peer = transport.get_extra_info("peername")
+        if self.peer:
+            self.host = self.peer[0]
         self._transport.set_write_buffer_limits(high=0)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._shell.limits.send_buffer)
@@ -137,6 +143,8 @@ class Connection(asyncio.Protocol):
 
     def tell(self, frame: Frame) -> None:
         """Send a frame to this connection alone."""
+        if isinstance(frame, Refused):
+            self.note(f"refused, {frame.code}")
         if isinstance(self._session, PlainSession):
             self._session.tell(frame)
         elif self._session is None and self._greeted and isinstance(frame, Closing):
@@ -155,6 +163,16 @@ class Connection(asyncio.Protocol):
         """What the session had asked for has been answered."""
         if isinstance(self._session, NativeSession):
             self._session.go_on()
+
+    def note(self, what: str) -> None:
+        """Write down that something of it was refused; ``what`` is a word of ours, never the peer's."""
+        self._shell.refusals.note(self.host, what)
+
+    def turn_away(self, what: str, answer: bytes = b"") -> None:
+        """End the connection of somebody who does not belong here."""
+        self.note(what)
+        self.write(answer)
+        self.drop()
 
     def abort(self) -> None:
         """End the connection now."""
@@ -195,16 +213,19 @@ class Connection(asyncio.Protocol):
             case plain.Kind.NATIVE:
                 self._become(NativeSession(self._shell, self))
             case plain.Kind.HTTP:
-                self.write(plain.HTTP_ANSWER)
-                self.drop()
-            case plain.Kind.TLS | plain.Kind.SSH:
-                self.drop()
-            case plain.Kind.PLAIN if len(self._first) <= limit:
+                self.turn_away("an HTTP request at the chat port", plain.HTTP_ANSWER)
+            case plain.Kind.TLS:
+                self.turn_away("a TLS hello at a port without TLS")
+            case plain.Kind.SSH:
+                self.turn_away("an SSH client at the chat port")
+            case plain.Kind.OTHER:
+                self.turn_away("another protocol at the chat port", plain.OTHER_ANSWER)
+            case plain.Kind.PLAIN if len(self._first.partition(b"\n")[0]) <= limit:
                 if not self._greeted:
                     self._greet()
                 self._become_plain()
             case plain.Kind.PLAIN:
-                self.drop()
+                self.turn_away("a first line that is too long")
             case plain.Kind.UNDECIDED if self._greeted:
                 self._stop_timer()
                 self._timer = self._shell.loop.call_later(self._shell.limits.greeting, self._quiet)
@@ -217,17 +238,14 @@ class Connection(asyncio.Protocol):
     def _may_be_plain(self) -> bool:
         if self._is_own is None:
             may_be = self._shell.allows_plain and not self._is_secured
-            self._is_own = may_be and is_own_user(self.peer, self._here)
+            self._is_own = may_be and is_own_user(self.peer, self._here, self.made)
         return self._is_own
 
     def _become_plain(self) -> None:
         if self._may_be_plain():
             self._become(PlainSession(self._shell, self))
         else:
-            self.write(
-                b"This chat takes no plain-text clients. In a notebook: import nbchat; nbchat.join()\n"
-            )
-            self.drop()
+            self.turn_away("a plain-text client, which is not allowed here", _NO_PLAIN)
 
     def _become(self, session: NativeSession | PlainSession) -> None:
         self._stop_timer()

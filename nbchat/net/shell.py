@@ -42,6 +42,7 @@ from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.plain import PlainRoom, PlainSession
 from nbchat.net.record import KEY, Recorder
 from nbchat.net.session import Connection, farewell
+from nbchat.net.strangers import Refusals, Unnamed
 from nbchat.store import Event, Receipt, RoomStore
 
 log = logging.getLogger("nbchat")
@@ -101,7 +102,8 @@ class Shell:
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
         self._connections: dict[Connection, None] = {}
-        self._unnamed: dict[Connection, None] = {}
+        self._unnamed = Unnamed()
+        self.refusals = Refusals(self.loop.time)
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeding: set[Connection] = set()
         """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
@@ -362,27 +364,36 @@ class Shell:
     def came(self, conn: Connection) -> None:
         """A connection was made; others may have to give way to it."""
         self._connections[conn] = None
-        self._unnamed[conn] = None
-        if len(self._connections) > self.limits.connections:
-            oldest = next(iter(self._unnamed))
+        unnamed, limits = self._unnamed, self.limits
+        unnamed.add(conn)
+        is_crowd = unnamed.of(conn.host) > limits.unnamed_each
+        if len(self._connections) > limits.connections:
+            # Who fills the server makes room for its own.
+            oldest = unnamed.oldest(conn.host if is_crowd else None)
             if oldest is conn:
+                self.refusals.note(conn.host, "the chat is full")
                 farewell(conn, "This chat is full. Try again later.")
             else:
-                oldest.abort()
-        elif len(self._unnamed) > self.limits.unnamed:
-            # A whole class that comes at once has not had the time to speak; only those who kept silent
-            # for a while give way.
-            oldest = next(iter(self._unnamed))
-            if self.loop.time() - oldest.since > 4 * self.limits.greeting:
-                oldest.abort()
+                self._give_way(oldest)
+        elif is_crowd or len(unnamed) > limits.unnamed:
+            # A whole class that comes at once, perhaps from one address, has not had the time to speak;
+            # only those who kept silent for a while give way.
+            oldest = unnamed.oldest(conn.host if is_crowd else None)
+            if self.loop.time() - oldest.since > 4 * limits.greeting:
+                self._give_way(oldest)
+
+    def _give_way(self, conn: Connection) -> None:
+        self._unnamed.discard(conn)
+        self.refusals.note(conn.host, "too many connections that did not say who they are")
+        conn.abort()
 
     def named(self, conn: Connection) -> None:
-        self._unnamed.pop(conn, None)
+        self._unnamed.discard(conn)
 
     def went(self, conn: Connection) -> None:
         """A connection has ended."""
         self._connections.pop(conn, None)
-        self._unnamed.pop(conn, None)
+        self._unnamed.discard(conn)
         room = self._openedof.pop(conn, None)
         if room is not None and room in self._rooms:
             self._rooms[room].do(lambda fanout: fanout.leave(conn))
@@ -430,11 +441,13 @@ class Shell:
         self._tick_handle = self.loop.call_later(1, self._tick)
         now = self.loop.time()
         self.act(self.hub.expire(now))
-        for conn in list(self._unnamed):
+        self.refusals.tick()
+        for conn in self._unnamed:
             if now - conn.since < self.limits.hello:
                 break
+            self.refusals.note(conn.host, "did not say who it is in time")
             farewell(conn, "You did not say who you are in time.")
-            self._unnamed.pop(conn, None)
+            self._unnamed.discard(conn)
         for conn in list(self._connections):
             if now - conn.heard > self.limits.dead and not conn.is_plain:
                 conn.abort()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -38,6 +39,7 @@ Door = tuple[Callable[[], asyncio.Protocol], socket.socket]
 """What answers at a socket, and the socket."""
 START = 30.0
 """Seconds to open the history and listen; a disk that hangs should not hang the cell for ever."""
+_NO_MORE = (errno.EMFILE, errno.ENFILE)
 _ENDING = 3.0
 """Seconds in which a server that has begun to end lets go of its history."""
 
@@ -160,7 +162,7 @@ class ServerThread:
     def _run(self) -> None:
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
-                runner.get_loop().set_exception_handler(_log_trouble)
+                runner.get_loop().set_exception_handler(self._log_trouble)
                 runner.run(self._main())
         except BaseException as error:
             if not self._started.done():
@@ -209,7 +211,11 @@ class ServerThread:
             await store.remember("keys", msgspec.json.encode(kept).decode())
         shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
         doors, pin = self._doors(shell)
-        listeners = [await loop.create_server(door, sock=sock, backlog=1024) for door, sock in doors]
+        # asyncio tries so often at each wake-up, also when no descriptor is left: a small number there, and
+        # room in the system for a class that comes at once.
+        listeners = [await loop.create_server(door, sock=sock, backlog=16) for door, sock in doors]
+        for _, sock in doors:
+            sock.listen(1024)
         self.shell = shell
         self.running = address.Running(
             os.getpid(),
@@ -241,7 +247,12 @@ class ServerThread:
         if not networks:
             return doors, ""
         context, pin = tls.server_context()
-        doors += [(lambda: Secured(context, Connection(shell, is_secured=True)), sock) for sock in networks]
+
+        def secured() -> Secured:
+            conn = Connection(shell, is_secured=True)
+            return Secured(context, conn, conn.note)
+
+        doors += [(secured, sock) for sock in networks]
         return doors, pin
 
     def ask(self, question: Callable[[Shell], T]) -> T:
@@ -260,7 +271,10 @@ class ServerThread:
             raise UsageError("This server has stopped. Start it again with nbchat.serve().")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(START)
 
-
-def _log_trouble(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Trouble goes to the log, never to the screen."""
-    log.error("%s", context.get("message"), exc_info=context.get("exception"))
+    def _log_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Trouble goes to the log, never to the screen."""
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _NO_MORE and self.shell is not None:
+            self.shell.refusals.note("new connections", "no descriptor is left for them")
+        else:
+            log.error("%s", context.get("message"), exc_info=error)

@@ -10,6 +10,7 @@ from pathlib import Path
 import filelock
 
 from nbchat.core.errors import AlreadyServing, StoreDown
+from nbchat.core.visible import one_line
 from nbchat.store import damage
 from nbchat.store.trouble import unwritable
 
@@ -128,8 +129,8 @@ class File:
         except OSError as error:
             raise unwritable(error) from error
         return (
-            f"The history in {self.path} was damaged ({why}). Nothing of it was deleted: it is kept as "
-            f"{aside}. A new, empty history has begun."
+            f"The history in {_shown(self.path)} was damaged ({one_line(why)}). Nothing of it was deleted: "
+            f"it is kept as {_shown(aside)}. A new, empty history has begun."
         )
 
     def _open(self) -> None:
@@ -144,6 +145,11 @@ class File:
             return self._beside(tail).stat().st_size
         except OSError:
             return 0
+
+
+def _shown(path: Path) -> str:
+    """A path as people are told it: whoever named a folder can have put anything into its name."""
+    return one_line(str(path))
 
 
 def _identity(stat: os.stat_result) -> tuple[int, int]:

@@ -11,9 +11,11 @@ import threading
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import NoReturn
 
 import nbchat
 from nbchat.core.errors import ChatError
+from nbchat.core.visible import indented, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(parsed.run(parsed))
     except ChatError as error:
-        print(f"nbchat: {error}", file=sys.stderr)
+        _complain(str(error))
         return 1
     except KeyboardInterrupt:
         return 0
@@ -48,10 +50,10 @@ def _serve(parsed: argparse.Namespace) -> int:
             keep=parsed.keep,
         )
     for warning in caught:
-        print(f"nbchat: {warning.message}", file=sys.stderr)
+        _complain(str(warning.message))
     with server:
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
-        print(f"Serving {title} on {server.url} (history: {server.history}).")
+        print(f"Serving {title} on {server.url} (history: {one_line(server.history)}).")
         print(f"To join on this machine:  nbchat join {server.name or server.url}")
         if parsed.qr:
             print(f"Invitation, good for 12 hours:\n{server.invite(qr=True)}")
@@ -83,6 +85,17 @@ def _typed_link() -> str:
     return line.decode(errors="replace").strip()
 
 
+def _complain(why: str) -> None:
+    print(f"nbchat: {indented(why)}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that echoes what was typed, or pasted, in a form that does nothing to the screen."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
+
+
 def _keep(text: str) -> int | timedelta:
     """``10000`` as a number of messages, ``12h`` and ``30d`` as a time."""
     number = int(text.rstrip("hd"))
@@ -92,7 +105,7 @@ def _keep(text: str) -> int | timedelta:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nbchat", description="Chat between notebooks and terminals.")
+    parser = _Parser(prog="nbchat", description="Chat between notebooks and terminals.")
     parser.add_argument("--version", action="version", version=f"nbchat {nbchat.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -10,7 +10,6 @@ Rendering is done here, outside the lock, so the receive thread never waits for 
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 import time
@@ -24,6 +23,7 @@ from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Row
 from nbchat.net.client import Client
+from nbchat.net.log import log
 from nbchat.net.rate import Rate
 from nbchat.ui import commands, render
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from nbchat.net.questions import Answer
     from nbchat.ui.panel import ChatPanel
 
-log = logging.getLogger("nbchat")
 
 _PACE = Limits(rate=20, burst=5)
 """Messages a second to the page: jupyter_server drops traffic beyond some 1,000 a second from a kernel."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
-from nbchat.core.texts import visible
 from nbchat.net.client import Client, connect
 from nbchat.ui import commands
+from nbchat.ui.fold import columns, folded
 from nbchat.ui.panel import ChatPanel, join
 
 _SHOWN = 20
@@ -59,4 +59,4 @@ class _Listing:
         self._lines = client.transcript()[-_SHOWN:] or ["(nothing has been said yet)"]
 
     def __repr__(self) -> str:
-        return "\n".join(visible(line).replace("\n", "\n    ") for line in self._lines)
+        return "\n".join(folded(line, columns()) for line in self._lines)

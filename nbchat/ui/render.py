@@ -10,23 +10,25 @@ its lines and its indent.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import nh3
-from markdown_it import MarkdownIt
+from markdown_it import MarkdownIt, helpers
+from markdown_it.helpers import parseLinkLabel
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
-from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline import StateInline, linkify
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-log = logging.getLogger("nbchat")
+from nbchat.core.visible import visible_on_a_page
+from nbchat.net.log import log
 
 _MATH_TAGS = (
     "math mrow mi mn mo ms mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover "
@@ -58,15 +60,21 @@ _PLAIN = re.compile(r"[^\W\d_](?:(?!://|mailto:|www\.)[^*_`~\[\]<>&|$\\\n\t])*",
 """One line in which nothing means anything but itself."""
 _TOO_MANY = (("[", 200), ("|", 1500), ("$", 200), ("://", 200), ("<", 1000), ("`", 1000), (">", 1000))
 """Beyond this a text is not one that a person wrote, and its Markdown would take seconds."""
+_DEEP_QUOTE = re.compile(r"^(?:[ \t\-+*\d.)]*>){6,}", re.MULTILINE)
+"""As that: each line that follows is looked at once for each level."""
 _BLOCK_END = re.compile(
     r"(</?(?:p|ul|ol|li|blockquote|table|thead|tbody|tr)>|<ol start=\"\d+\">|</(?:pre|th|td|math)>|<hr>)\n+"
 )
 """Line ends between blocks, which would be seen."""
-_DUNDER = re.compile(r"__[^\W_]\w*?__(?!\w)")
+_DUNDER = re.compile(r"__[^\W_]\w{0,60}?__(?!\w)")
+"""Of bounded length: else each of many beginnings would look for its end through the whole text."""
 _ELEMENTS = 6000
 _CODE = 4000
 _FORMULA = 500
-"""Elements of one message, characters of code that is coloured, and of a formula."""
+_LOOKED = 100_000
+"""Elements of one message; characters of code that is coloured, of a formula, looked through for links."""
+_LEVELS = 60
+"""Lists in lists; markdown-it drops what is deeper than its own bound, 100."""
 _MARKUP = re.compile(r"<[a-z!/?]", re.IGNORECASE)
 """In a formula: its converter escapes nothing, so nh3 would take it out."""
 _LEXERS = frozenset(
@@ -78,12 +86,19 @@ _LEXERS = frozenset(
 
 def html(text: str) -> str:
     """A message's text as HTML, to stand in a <div>. Any thread; never raises."""
+    text = visible_on_a_page(text)
     if _PLAIN.fullmatch(text) and text[-1] != " ":
         return escape(text, quote=False)
-    if any(text.count(each) > most for each, most in _TOO_MANY):
+    if any(text.count(each) > most for each, most in _TOO_MANY) or _DEEP_QUOTE.search(text):
         return plain(text)
     try:
-        made = _BLOCK_END.sub(r"\1", _clean(_parser().render(text))).strip("\n")
+        parser = _parser()
+        env: dict[str, Any] = {}
+        tokens = parser.parse(text, env)
+        if any(token.level > _LEVELS for token in tokens):
+            return plain(text)
+        made = _clean(parser.renderer.render(tokens, parser.options, env))
+        made = _BLOCK_END.sub(r"\1", made).strip("\n")
     except Exception:  # a library gave up on a stranger's text: no reason to lose the message
         log.debug("a message could not be rendered", exc_info=True)
         return plain(text)
@@ -96,7 +111,7 @@ def html(text: str) -> str:
 
 def plain(text: str) -> str:
     """The text as it is, as HTML."""
-    return escape(text, quote=False)
+    return escape(visible_on_a_page(text), quote=False)
 
 
 def _clean(made: str) -> str:
@@ -157,14 +172,40 @@ def _parser() -> MarkdownIt:
     parser.disable(["heading", "lheading", "reference", "html_block", "html_inline"])
     assert parser.linkify is not None
     parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
+    parser.helpers = SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _label})  # type: ignore[assignment]
     parser.validateLink = _is_link  # type: ignore[method-assign]
     parser.use(dollarmath_plugin, allow_space=False, allow_digits=False)
     for kind in ("math_inline", "math_inline_double", "math_block", "math_block_label"):
         parser.add_render_rule(kind, _formula)
     parser.inline.ruler.at("newline", _newline)
+    parser.inline.ruler.at("linkify", _address)
     parser.inline.ruler.before("emphasis", "dunder", _dunder)
     parser.block.ruler.before("blockquote", "session", _session, {"alt": ["paragraph"]})
     return parser
+
+
+def _may_look(state: StateInline, characters: int) -> bool:
+    """Whether this message may have so many characters more looked through. What would be a link is looked
+    for to the text's end or from its beginning; of a text with many such places the later ones are none."""
+    state.env["looked"] = state.env.get("looked", 0) + characters
+    return bool(state.env["looked"] <= _LOOKED)
+
+
+def _label(state: StateInline, start: int, disable_nested: bool = False) -> int:
+    """Where the words of a link end that begin here, or -1."""
+    rest = state.posMax - start
+    if not _may_look(state, rest):  # before looking, since inside of it there can be others
+        return -1
+    end = parseLinkLabel(state, start, disable_nested)
+    if end >= 0:
+        state.env["looked"] -= state.posMax - end
+    return end
+
+
+def _address(state: StateInline, silent: bool) -> bool:
+    """A bare https://…"""
+    is_one = state.src.startswith("://", state.pos) and _may_look(state, len(state.pending))
+    return is_one and linkify(state, silent)
 
 
 def _newline(state: StateInline, silent: bool) -> bool:

@@ -10,6 +10,7 @@ import re
 from html import escape
 
 from nbchat.core.transcript import Message
+from nbchat.core.visible import visible_on_a_page
 from nbchat.ui import render
 
 _MESSAGES = 50
@@ -21,7 +22,7 @@ _PRE = re.compile(r"(<pre>.*?</pre>)", re.DOTALL)
 
 def placeholder(room: str) -> str:
     """What is shown in the panel's own place."""
-    return f"<i>The chat in {escape(room)!r}. Run the cell to join it.</i>"
+    return f"<i>The chat in {escape(visible_on_a_page(room))!r}. Run the cell to join it.</i>"
 
 
 def copy(messages: list[Message]) -> str:
@@ -32,10 +33,11 @@ def copy(messages: list[Message]) -> str:
         # Without our page's CSS a line end counts in <pre> only.
         parts = _PRE.split(render.html(message.text))
         parts[::2] = [part.replace("\n", "<br>\n") for part in parts[::2]]
-        line = f"<div><b>{escape(message.by)}</b>: {''.join(parts)}</div>"
+        # Set in from the names, so that no line of a message (**boss**: …) can be taken for another's.
+        line = f"<dt><b>{escape(visible_on_a_page(message.by))}</b>: </dt>\n<dd>{''.join(parts)}</dd>"
         size += len(line)
         if lines and size > _SIZE:
             break
         lines.append(line)
-    body = "\n".join(reversed(lines))
+    body = "\n".join(["<dl>", *reversed(lines), "</dl>"]) if lines else ""
     return f'<div class="nbchat-saved">\n{body}\n</div>'

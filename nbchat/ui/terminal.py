@@ -12,30 +12,46 @@ import threading
 from collections.abc import Iterator
 
 from nbchat.core.errors import ChatError
-from nbchat.core.texts import visible
 from nbchat.core.transcript import Row
+from nbchat.core.visible import indented, one_line
 from nbchat.net.client import Client
 from nbchat.net.state import Outgoing
 from nbchat.ui import commands
+from nbchat.ui.fold import columns, folded
 
 _WAITING = 256
 """Lines of a pipe that may wait for their receipts before the next is read."""
+_MOST = 4000
+"""Characters of the first line, which names everybody who is there."""
 
 
 def words(row: Row) -> str:
-    """A row as a terminal shows it; strangers' control characters are made visible, and no further line
-    of a message can be taken for somebody's."""
-    name = visible(row.name)
+    """A row as a terminal shows it: nothing in it acts or hides, and no further line of a message can be
+    taken for somebody's."""
     match row.kind:
         case "said":
-            text = visible(row.message.text if row.message else "")
-            return f"{name}: {text}".replace("\n", "\n    ")
+            return str(row.message)
         case "joined" | "left":
-            return f"* {name} {row.kind}"
+            return f"* {one_line(row.name)} {row.kind}"
         case "reset":
             return "* The chat was started anew; what was said before is not in it."
         case "notice" | "moderated":
-            return f"* {visible(row.text)}".replace("\n", "\n    ")
+            return f"* {indented(row.text)}"
+
+
+def greeting(client: Client) -> str:
+    """The first line: the room, who is there, and how to leave."""
+    who = one_line(f"{client.room}: {', '.join(client.members)}", _MOST)
+    return f"{who}. Enter sends, /help tells more; quit, Ctrl-D or Ctrl-C leaves."
+
+
+def _show(line: str) -> None:
+    """Print a line that is visible already; in a terminal none of it can pass for a line of its own."""
+    print(folded(line, columns()), flush=True)
+
+
+def _complain(why: str) -> None:
+    print(folded(f"nbchat: {indented(why)}", columns()), file=sys.stderr)
 
 
 def talk(client: Client) -> int:
@@ -61,8 +77,7 @@ class _Screen:
         from prompt_toolkit.patch_stdout import patch_stdout
 
         client = self._client
-        print(f"{client.room}: {', '.join(client.members)}.")
-        print("Enter sends; /help tells more; quit, Ctrl-D or Ctrl-C leaves.")
+        _show(greeting(client))
         prompt: PromptSession[str] = PromptSession(erase_when_done=True)
         self._buffer = prompt.default_buffer
         with patch_stdout():
@@ -74,7 +89,7 @@ class _Screen:
             await asyncio.gather(follow, typing, return_exceptions=True)
             self._print()
         if client.status == "closed":
-            print(f"nbchat: the chat has ended: {client.reason}", file=sys.stderr)
+            _complain(f"the chat has ended: {client.reason}")
             return 1
         return 0
 
@@ -93,10 +108,10 @@ class _Screen:
                         continue
                     self._client.send(said)
                 except ChatError as error:
-                    print(f"* {visible(str(error))}")
+                    _show(f"* {indented(str(error))}")
                 else:
                     if self._client.status != "connected":
-                        print(f"* is sent when the chat is back: {visible(text)}")
+                        _show(f"* is sent when the chat is back: {indented(text)}")
 
     async def _follow(self) -> None:
         """Print what comes, until the client is closed."""
@@ -117,15 +132,15 @@ class _Screen:
             refused = [state.refused.popleft() for _ in range(len(state.refused))]
             self._n = state.transcript.n
         for row in rows:
-            print(words(row))
+            _show(words(row))
         for message in refused:
-            print(f"* {visible(str(message.error))}")
+            _show(f"* {indented(str(message.error))}")
             if self._buffer.text:
-                print(f"* was not sent: {visible(message.text)}".replace("\n", "\n    "))
+                _show(f"* was not sent: {indented(message.text)}")
             else:  # back into the line, to be sent again or changed
                 self._buffer.insert_text(commands.typed(message.text))
         if status != self._status and status != "closed":
-            print("* connected again" if status == "connected" else f"* reconnecting: {visible(reason)}")
+            _show("* connected again" if status == "connected" else f"* reconnecting: {one_line(reason)}")
         self._status = status
 
 
@@ -169,13 +184,13 @@ def _pipe(client: Client) -> int:
             if not rows and not is_over:  # only receipts are still to come
                 state.changed.wait(1)
         for row in rows:
-            print(words(row), flush=True)
+            _show(words(row))
         for problem in reader.problems():
-            print(f"nbchat: {problem}", file=sys.stderr)
+            _complain(problem)
         if is_over and not rows:
             break
     if client.status == "closed":
-        print(f"nbchat: the chat has ended: {client.reason}", file=sys.stderr)
+        _complain(f"the chat has ended: {client.reason}")
     return 1 if reader.has_failed or client.status == "closed" else 0
 
 
@@ -216,4 +231,4 @@ class _LineReader:
 
     def _fail(self, why: str) -> None:
         self.has_failed = True
-        self._problems.append(visible(why))
+        self._problems.append(why)

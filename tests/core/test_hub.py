@@ -117,6 +117,47 @@ def test_rooms_and_members_are_bounded():
     assert join(hub, "c5", room="side")[-1] == Admit("c5", "side", None)
 
 
+def test_a_place_held_for_somebody_gone_is_given_up():
+    """When there is no other: whoever has been gone longest, and never who is there."""
+    hub = make(members=3)
+    for conn, name in (("c1", "ada"), ("c2", "bob"), ("c3", "cid")):
+        join(hub, conn, name)
+    hub.lost("c2", 1.0)
+    hub.lost("c1", 2.0)
+    assert join(hub, "c4", "dan")[:2] == [
+        Announce("lobby", Left("bob"), "2"),
+        Announce("lobby", joined("dan"), "4"),
+    ]
+    assert hub.join_plain("c5", "eve")[1][0] == Announce("lobby", Left("ada"), "1")
+    assert [effect.frame.code for effect in join(hub, "c6", "fay")[:1]] == ["room_full"]
+    # The same for a room that only somebody gone keeps open.
+    hub = make(rooms=2, members=1)
+    join(hub, "c1", room="one")
+    join(hub, "c2", room="two")
+    hub.lost("c2", 1.0)
+    assert join(hub, "c3", room="three")[:2] == [Announce("two", Left("ada"), "2"), Shut("two")]
+    assert [effect.frame.code for effect in join(hub, "c4", room="four")[:1]] == ["too_many_rooms"]
+    # And for the very room that is wanted.
+    hub = make(members=1)
+    join(hub, "c1")
+    hub.lost("c1", 1.0)
+    assert join(hub, "c2", "bob")[:3] == [
+        Announce("lobby", Left("ada"), "1"),
+        Shut("lobby"),
+        Announce("lobby", joined("bob"), "2"),
+    ]
+    assert [member.name for member in hub.members("lobby")] == ["bob"]
+
+
+def test_a_name_is_free_again_when_its_member_has_left():
+    hub = make()
+    join(hub, "c1", "Tom")
+    join(hub, "c0", "who keeps the room open")
+    assert join(hub, "c2", "Тom")[0].frame.suggestion == "Тom2"
+    hub.handle("c1", Bye())
+    assert join(hub, "c3", "Тom")[0].frame == joined("Тom")
+
+
 # ── coming back ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,12 +1,14 @@
 """Which names are names, and when two are the same."""
 
+import subprocess
+import sys
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbchat.core import names
+from nbchat.core import looks, names
 from nbchat.core.errors import BadName
 
 GOOD = [
@@ -113,22 +115,22 @@ def test_a_skeleton_is_its_own_skeleton(name):
 
 def test_a_taken_name_gets_the_next_free_number():
     assert names.free("ada", {}) == "ada"
-    assert names.free("Ada", {"ada"}) == "Ada2"
-    assert names.free("ada", {"ada", "ada2", "ada3"}) == "ada4"
-    assert names.free("ada2", {"ada2"}) == "ada22"
-    assert names.free("n" * 32, {"n" * 32}) == "n" * 31 + "2"
-    assert names.free("n" * 30 + " x", {"n" * 30 + " x"}) == "n" * 30 + "2"
+    assert names.free("Ada", names.marks("ada")) == "Ada2"
+    assert names.free("ada", names.marks("ada") | names.marks("ada2") | names.marks("ada3")) == "ada4"
+    assert names.free("ada2", names.marks("ada2")) == "ada22"
+    assert names.free("n" * 32, names.marks("n" * 32)) == "n" * 31 + "2"
+    assert names.free("n" * 30 + " x", names.marks("n" * 30 + " x")) == "n" * 30 + "2"
     assert names.free("system", {}) == "system2"
 
 
 @given(some_name, st.sets(some_name, max_size=4), st.integers(1, 12))
 def test_a_free_name_is_a_name_and_is_free(name, others, count):
-    taken = {names.skeleton(other) for other in others}
+    taken = set().union(*(names.marks(other) for other in others))
     for _ in range(count):
         free = names.free(name, taken)
         assert names.check_member(free) == free
-        assert names.skeleton(free) not in taken
-        taken.add(names.skeleton(free))
+        assert not names.marks(free) & taken
+        taken |= names.marks(free)
 
 
 @given(anything)
@@ -152,3 +154,89 @@ def test_anything_can_be_made_fit(raw):
 )
 def test_a_login_name_becomes_a_name(raw, name):
     assert names.fit(raw) == name
+
+
+# ── looks ───────────────────────────────────────────────────────────────────────────────────────
+
+LOOK_THE_SAME = [
+    ("ada", "Ada"),
+    ("ada", "аdа"),  # Cyrillic
+    ("Tom", "Тom"),  # only the capital looks like the Latin one
+    ("BOB", "ВОВ"),
+    ("BOB", "вoв".upper()),
+    ("paypal", "рaypal"),
+    ("alpha", "αlpha"),  # Greek
+    ("Oscar", "Օscar"),  # Armenian
+    ("Пётр", "Πётр"),  # Greek in Cyrillic
+    ("Bill", "Bi11"),
+    ("Bill", "BiIl"),
+    ("Ian", "lan"),
+    ("Otto", "0tto"),
+    ("boss", "b०ss"),  # a digit of Devanagari
+    ("Ănna", "Ǎnna"),
+    ("nadir", "nadır"),
+    ("Straße", "STRASSE"),
+]
+LOOK_DIFFERENT = [
+    ("Elia", "Ella"),
+    ("Ian", "Lan"),
+    ("Ali", "All"),
+    ("Erna", "Ema"),  # rn and m: real names differ by them
+    ("jose", "josé"),
+    ("Ilker", "İlker"),
+    ("แดง", "แตง"),
+    ("土", "士"),
+    ("ada2", "ada3"),
+    ("ada1", "ada7"),
+    ("Олег", "Олен"),
+    ("张伟", "张韦"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), LOOK_THE_SAME)
+def test_a_name_that_looks_like_a_members_is_taken(one, other):
+    for first, second in ((one, other), (other, one)):
+        free = names.free(second, names.marks(first))
+        assert free == second + "2"
+        assert not names.marks(free) & names.marks(first)
+
+
+@pytest.mark.parametrize(("one", "other"), LOOK_DIFFERENT)
+def test_nobody_is_punished_for_a_name_that_its_readers_tell_apart(one, other):
+    assert names.free(other, names.marks(one)) == other
+    assert names.free(one, names.marks(other)) == one
+
+
+@pytest.mark.parametrize(
+    "name", ["Ѕystem", "ЅYЅTEM", "systern", "уou", "y0u", "servеr", "Everyοne", "еvеryоnе"]
+)  # fmt: skip
+def test_nobody_looks_like_the_chat_itself(name):
+    with pytest.raises(BadName, match="the chat itself"):
+        names.check_member(name)
+
+
+@given(some_name, some_name)
+def test_the_same_spelling_is_always_the_same_name(one, other):
+    assert len(names.marks(one)) <= 3
+    if names.skeleton(one) == names.skeleton(other):
+        assert names.marks(one) & names.marks(other)
+
+
+def test_what_rooms_and_files_are_called_does_not_change_with_looks():
+    assert names.skeleton("аda") != names.skeleton("ada")
+    assert names.skeleton("CS101") == "cs101"
+
+
+def test_names_in_ascii_need_no_table():
+    program = (
+        "import sys\nfrom nbchat.core import names\nnames.fit('ada@x')\nnames.free('Bi11', set())\n"
+        "print('confusable_homoglyphs' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+@given(st.text("abcxyzIlLoO01 -_.'", min_size=1, max_size=8))
+def test_the_short_table_says_what_the_long_one_says(name):
+    assert {ord(char): looks.table()[ord(char)] for char in "01"} == looks.ASCII
+    assert name.translate(looks.table()) == name.translate(looks.ASCII)

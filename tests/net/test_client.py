@@ -143,7 +143,7 @@ def test_a_message(pair: Pair) -> None:
     assert (got.seq, got.by, got.text) == (message.seq, "ada", "hello\nbob") == (1, "ada", "hello\nbob")
     assert abs(got.at.timestamp() - time.time()) < 3600
     assert ada.pending == []
-    assert ada.transcript() == bob.transcript() == ["ada: hello\nbob"]
+    assert ada.transcript() == bob.transcript() == ["ada: hello\n    bob"]
 
 
 def test_many_messages_keep_their_order(server: nbchat.Server) -> None:

@@ -289,6 +289,14 @@ def test_nc_is_answered_with_lines(server: nbchat.Server, ada: nbchat.Client) ->
         assert nc.rest().strip() == b"system: The server was stopped."
 
 
+def test_a_name_may_come_with_many_messages_behind_it(server: nbchat.Server, ada: nbchat.Client) -> None:
+    """As a pipe sends them: it is the first line that has to be a name."""
+    text = "x" * 5000
+    with Bare(server) as bare:
+        bare.write(f"pat\n{text}\n".encode())
+        assert ada.wait_for(lambda message: message.by == "pat", PATIENCE).text == text
+
+
 def test_a_name_may_come_before_it_is_asked_for(server: nbchat.Server, ada: nbchat.Client) -> None:
     with Bare(server) as nc:
         nc.write(b"nina\nand a first message\n")

@@ -403,7 +403,7 @@ def test_its_text_is_the_same_in_every_run(server: nbchat.Server, page: Page) ->
 def test_what_is_saved_of_a_chat() -> None:
     said = [Message(number, "a<b", f"*{number}* <script>") for number in range(1, 101)]
     html = saved.copy(said)
-    assert html.count("<div><b>a&lt;b</b>: ") == 50
+    assert html.count("<dt><b>a&lt;b</b>: </dt>") == 50
     assert "<em>100</em> &lt;script&gt;" in html
     assert "<em>50</em>" not in html
     long = saved.copy([Message(number, "ada", "x" * 16_000) for number in range(20)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import sys
 import threading
 import time
 from html.parser import HTMLParser
@@ -11,6 +12,9 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it.parser_inline import ParserInline
+from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.linkify import SCHEME_RE
 
 from nbchat.core import names
 from nbchat.ui import render
@@ -197,6 +201,63 @@ def test_time_grows_with_length_only(piece: str) -> None:
         return best
 
     assert spent(16_000) < 12 * spent(4_000)  # four times as long; quadratic would be sixteen
+
+
+LOOKING = (
+    "`[" * 199 + "*" * 16_000, "́[$" * 199 + "}" * 16_000, "http:" * 3000 + ")[://" * 199, ("_[" + "*" * 80) * 199,
+    "[" * 199 + "a\n" * 8000, "![" * 199 + "**a" * 5000, ")://" * 199 + "a:" * 8000, "a:" * 7600 + "://" * 199,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LOOKING, ids=range(len(LOOKING)))
+def test_a_text_is_looked_through_a_few_times_at_most(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where links could begin, each looks for its end: 200 in 16 KiB blocked the kernel for a second."""
+    steps = 0
+    skip, search = ParserInline.skipToken, SCHEME_RE
+
+    def skipped(self: ParserInline, state: StateInline) -> None:
+        nonlocal steps
+        steps += 1
+        skip(self, state)
+
+    class Searched:
+        def search(self, text: str) -> object:
+            nonlocal steps
+            steps += len(text)
+            return search.search(text)
+
+    monkeypatch.setattr(ParserInline, "skipToken", skipped)
+    monkeypatch.setattr(sys.modules["markdown_it.rules_inline.linkify"], "SCHEME_RE", Searched())
+    Checked(render.html(text[:16_384]))
+    assert 100 < steps < 12 * 16_384
+
+
+def test_links_in_long_texts_are_links_all_the_same() -> None:
+    text = "see [x[0]](https://example.org/a) or https://example.org/b and a[1][2] " * 45 + "more " * 2000
+    made = render.html(text)
+    assert (made.count(">x[0]</a>"), made.count("<a ")) == (45, 90)
+
+
+DEEP = (">" * 200 + "word", "> " * 6 + "a\n" * 8000 + "word", "- > " * 7 + "a\n" * 100 + "word", "".join("  " * at + f"- word{at}\n" for at in range(124)))  # fmt: skip
+
+
+@pytest.mark.parametrize("text", DEEP, ids=range(len(DEEP)))
+def test_what_is_too_deep_is_shown_as_it_is(text: str) -> None:
+    """Deeper than its own bound Markdown drops what was said; and each level costs as much as all of it."""
+    assert render.html(text) == render.plain(text)
+
+
+def test_names_with_underscores_do_not_look_for_their_end_for_ever() -> None:
+    def spent(length: int) -> float:
+        text = ("__a" * length)[: length - 1] + "_b"
+        best = 1e9
+        for _ in range(3):
+            begun = time.thread_time()
+            render.html(text)
+            best = min(best, time.thread_time() - begun)
+        return best
+
+    assert spent(15_001) < 10 * spent(3_751)
 
 
 def test_threads_do_not_disturb_one_another() -> None:

@@ -43,8 +43,8 @@ def test_an_executed_notebook_passes_as_a_test_and_can_be_exported(tmp_path: Pat
     path = tmp_path / "talk.ipynb"
     page = html(run(path, TALK, SHOW.format(save)))
     assert "Run the cell to join" in page
-    assert ("<b>bob</b>: <strong>hello</strong> from bob" in page) == save
-    assert ("<b>ada</b>: and from ada" in page) == save
+    assert ("<dt><b>bob</b>: </dt>\n<dd><strong>hello</strong> from bob</dd>" in page) == save
+    assert ("<dt><b>ada</b>: </dt>\n<dd>and from ada</dd>" in page) == save
     assert ("nbchat-saved" in page) == save
     for _ in range(2):
         command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", str(path)]

@@ -9,7 +9,9 @@ from playwright.sync_api import expect
 
 import nbchat
 from nbchat.ui import render
+from tests.net.hostile import HostileServer
 from tests.ui import lab
+from tests.ui.attacks import FOREIGN, UNSEEN
 from tests.ui.payloads import NAMES, PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -90,3 +92,98 @@ def test_nothing_that_is_written_does_anything(
     for stranger in strangers:
         stranger.close()
     desk.leave()
+
+
+MADE = """() => {
+    const found = {};
+    for (const each of document.querySelectorAll(".nbchat, .nbchat *")) {
+        if (each.closest(".nbchat-text")) continue; // what render.py made: the test above
+        const names = [...each.attributes].map((one) => one.name);
+        found[each.localName] = [...new Set([...(found[each.localName] ?? []), ...names])].sort();
+    }
+    return found;
+}"""
+HIDDEN = (
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\u{e0000}-\u{e0fff}]"
+)
+GLOBAL = "() => [Object.getOwnPropertyNames(Object.prototype).join(), Object.keys(window).length]"
+
+
+def test_nothing_that_a_server_says_does_anything(desk: lab.Notebook) -> None:
+    """Names, rooms, refusals and reasons are text in the page, whatever they are: the corpus as each."""
+    proto = ("__proto__", "constructor", "toString", "hasOwnProperty", "prototype", "valueOf")
+    tags = [each for each in PAYLOADS if each.startswith("<")]
+    words = [*proto, *tags, *NAMES, *FOREIGN.values(), *UNSEEN.values()]
+    asked: list[str] = []
+    dialogs: list[str] = []
+    me = "<img src=x onerror=alert(1)>"
+    members = [{"name": each, "role": each, "away": bool(at % 2)} for at, each in enumerate(words)]
+    with HostileServer(
+        name=me, room="<svg onload=alert(1)>", role="host", log_id="__proto__", members=members
+    ) as server:
+        desk.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        desk.page.on("request", lambda request: asked.append(request.url))
+        title = desk.page.title()
+        before = desk.page.evaluate(GLOBAL)
+        desk.join(server.link)
+        calm = desk.page.evaluate(MADE)
+        desk.say("mine")
+        id = server.heard("say")["id"]
+        for word in words:
+            server.say(
+                {"type": "said", "by": word, "text": word},
+                {"type": "joined", "member": {"name": f"new {word}"}},
+                {"type": "left", "name": f"new {word}"},
+            )
+        server.say(
+            *({"type": "typing", "name": word} for word in words[-40:]),
+            {"type": "refused", "code": tags[0], "text": tags[0], "fatal": False, "id": id, "suggestion": me},
+            {"type": "typing", "name": "__proto__"}, {"type": "typing", "name": tags[3]},
+            {"type": "said", "by": "end", "text": "that was all"},
+        )  # fmt: skip
+        expect(desk.texts.last).to_have_text("that was all")
+        expect(desk.log.get_by_text(tags[0]).last).to_be_visible()
+        desk.box.press_sequentially("@<")
+        expect(desk.panel.get_by_role("option").first).to_be_visible()
+        for name in ("__proto__", "constructor"):
+            desk.box.fill("")
+            desk.box.press_sequentially(f"@{name[:4]}")
+            desk.panel.get_by_role("option", name=name).first.click()
+            expect(desk.box).to_have_value(f"@{name} ")
+        found = desk.page.evaluate(MADE)
+        shown = desk.panel.inner_text()
+        assert not desk.page.evaluate(f"text => /{HIDDEN}/u.test(text)", shown)
+        desk.box.fill("")
+        server.say({"type": "closing", "reason": f"{me}\nConnected as ada", "final": True})
+        expect(desk.status).to_have_text(f"Closed: {me}␊Connected as ada")
+        assert [
+            each
+            for each in found
+            if each not in {*calm, "span", "time", "button", "li", "ul", "div", "a", "code", "pre"}
+        ] == []
+        allowed = {
+            "class",
+            "role",
+            "id",
+            "aria-hidden",
+            "aria-selected",
+            "aria-label",
+            "datetime",
+            "type",
+            "hidden",
+            "aria-activedescendant",
+            "aria-controls",
+            "dir",
+            "title",
+        }
+        for tag, names in found.items():
+            assert set(names) <= allowed | set(calm.get(tag, ())), (tag, names)
+        assert desk.page.title() == title
+        after = desk.page.evaluate(GLOBAL)
+        assert after == before
+        own = desk.address.partition("/lab")[0]
+        assert [url for url in asked if not url.startswith((own, "blob:", "data:"))] == []
+        assert dialogs == []
+        assert desk.complaints == []
+        desk.leave()

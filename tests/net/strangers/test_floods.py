@@ -1,0 +1,198 @@
+"""Much of everything: bytes without a newline, messages, joins, typing, pages, plain lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+
+import pytest
+
+import nbchat
+from nbchat.net.address import parse
+from tests.net.helpers import PATIENCE, Raw, until
+from tests.net.strangers.conftest import Scene, bare, rest
+
+MakeScene = Callable[..., AbstractContextManager[Scene]]
+
+_HOST = """
+import sys, nbchat
+server = nbchat.serve(port=0, history=None)
+print(server.invite(), flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+def peak(pid: int) -> int:
+    """The most memory that a process had since it was reset, in KiB."""
+    (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no measure of memory here")
+@pytest.mark.parametrize("who", ["nobody", "member", "plain"])
+def test_a_gibibyte_without_a_newline_fills_no_memory(who: str) -> None:
+    """The server is a process of its own, so that its memory is nobody else's."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as host:
+        assert host.stdin is not None
+        assert host.stdout is not None
+        link = host.stdout.readline().strip()
+        with nbchat.connect(link, name="ada") as ada:
+            pour(link, who, 2**23)  # what a process needs only once
+            (Path("/proc") / str(host.pid) / "clear_refs").write_text("5")
+            before = peak(host.pid)
+            pour(link, who, 2**30)
+            more = peak(host.pid) - before
+            assert ada.send("unharmed").wait(PATIENCE).seq == 1
+        assert more <= 2 * 1024, f"{more} KiB more"
+        host.stdin.close()
+        assert host.wait(PATIENCE) == 0
+
+
+def pour(link: str, who: str, total: int) -> None:
+    """Send so many bytes, over as many connections as it takes. A plain member is not hung up on but slowed,
+    so there it ends when nothing goes out any more."""
+    chunk, sent = b"a" * 2**20, 0
+    while sent < total:
+        raw = Raw(link, "eve" if who == "member" else None)
+        if who == "plain":
+            raw.socket.sendall(b"pat\n")
+            raw.socket.settimeout(0.5)
+        with suppress(ConnectionError, TimeoutError):
+            while sent < total:
+                sent += raw.socket.send(chunk)
+        if who == "plain":
+            sent = total
+        else:
+            assert raw.is_at_end()
+        raw.close(reset=True)
+
+
+# ── a member who never stops ────────────────────────────────────────────────────────────────────
+
+SLOW = {"rate": 0.001, "burst": 40}
+"""So that after its burst a member gets nothing more in the time of a test, and counts are exact."""
+FLOODS = {
+    "messages": (b'{"type":"say","id":"%d","text":"spam"}\n', 40),
+    "typing": (b'{"type":"typing"}\n', 0),
+    "pages": (b'{"type":"page","limit":500}\n', 0),
+    "away": (b'{"type":"away","away":true}\n{"type":"away","away":false}\n', 0),
+    "nonsense": (b"%d nonsense\n", 0),
+    "joins": (b'{"type":"hello","v":1,"key":"x","nonce":"00000000000000000000000000000000"}\n', 0),
+    "pings": (b'{"type":"ping"}\n', 0),
+}
+
+
+@pytest.mark.parametrize("kind", FLOODS)
+def test_a_flood_of_a_member_is_that_members_own(make_scene: MakeScene, kind: str) -> None:
+    """Of 20,000 requests 40 count (400 pings), and then nothing is read from it: others do not wait."""
+    request, stored = FLOODS[kind]
+    with make_scene(**SLOW) as scene, scene.attack(stores=stored):
+        seen: list[object] = []
+        scene.ask(lambda shell: count_requests(shell, seen))
+        eve = Raw(scene.link, "eve")
+        eve.socket.settimeout(0.3)
+        with suppress(TimeoutError, ConnectionError):
+            eve.socket.sendall(b"".join(request % n if b"%d" in request else request for n in range(20_000)))
+        bob = nbchat.connect(scene.link, name="bob")  # a newcomer, in the middle of it
+        until(bob, lambda: "eve" in bob.members)
+        bob.close()
+        mine = [each for each in seen if each == "eve"]
+        assert len(mine) <= (401 if kind == "pings" else 41)
+        eve.close(reset=True)
+
+
+def count_requests(shell: object, seen: list[object]) -> None:
+    """Have the hub note from whom each request comes."""
+    hub = shell.hub  # type: ignore[attr-defined]
+    handle, refuse = hub.handle, hub.refuse
+
+    def handled(conn: object, request: object) -> object:
+        seen.append(hub._by_conn[conn].name)
+        return handle(conn, request)
+
+    def refused(conn: object, error: object) -> object:
+        seen.append(hub._by_conn[conn].name)
+        return refuse(conn, error)
+
+    hub.handle, hub.refuse = handled, refused
+
+
+def test_a_flood_of_joins_shuts_nobody_out(make_scene: MakeScene) -> None:
+    """Who comes and drops again and again leaves a place taken each time; the oldest are given up."""
+    with make_scene(members=8, grace=PATIENCE) as scene:
+        for number in range(50):
+            Raw(scene.link, f"eve {number}").close(reset=True)
+        newcomer = Raw(scene.link, "newcomer")
+        assert newcomer.welcome["type"] == "welcome", newcomer.welcome
+        assert "ada" in [member["name"] for member in newcomer.welcome["members"]]
+        assert scene.ada.send("still here").wait(PATIENCE).seq == 1
+        newcomer.close()
+
+
+def test_joins_and_goodbyes_leave_nothing(make_scene: MakeScene) -> None:
+    with make_scene() as scene, scene.attack():
+        for number in range(200):
+            raw = Raw(scene.link, f"eve {number % 3}", room=f"room {number % 7}")
+            raw.send({"type": "bye"})
+            assert raw.is_at_end()
+            raw.close()
+        assert scene.ask(lambda shell: len(shell.hub._rooms)) == 1
+
+
+def test_rooms_by_the_hundred(make_scene: MakeScene) -> None:
+    with make_scene(rooms=20) as scene, scene.attack("refused, too_many_rooms"):
+        crowd = [Raw(scene.link, "eve", room=f"room {number}") for number in range(40)]
+        assert sum(each.welcome["type"] == "welcome" for each in crowd) == 19
+        for each in crowd:
+            each.close()
+
+
+def test_a_flood_of_a_plain_client_is_slowed(make_scene: MakeScene) -> None:
+    with make_scene(greeting=0.02, **SLOW) as scene, bare(scene.server) as sock:
+        sock.sendall(b"pat\n")
+        until(scene.ada, lambda: "pat" in scene.ada.members)
+        sock.sendall(b"spam\n" * 2_000)
+        got = b""
+        while b"you are sending fast" not in got:
+            got += sock.recv(4096)
+        assert scene.ada.send("still here").wait(PATIENCE).seq == 41
+        with nbchat.connect(scene.link, name="bob") as bob:
+            assert bob.send("so am I").wait(PATIENCE).seq == 42
+
+
+def test_the_log_does_not_grow_with_a_flood(make_scene: MakeScene) -> None:
+    with make_scene(rate=1e6, burst=10**6) as scene, scene.attack("refused, bad_json", "an HTTP request"):
+        eve = Raw(scene.link, "eve")
+        eve.socket.sendall(b"nonsense\n" * 1_000 + b'{"type":"bye"}\n')
+        assert eve.is_at_end()
+        eve.close()
+        for _ in range(100):
+            with bare(scene.server) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert rest(sock)
+        assert len(scene.log) == 2
+        assert all(parse(scene.link).host in line for line in scene.log)
+
+
+def test_after_a_minute_the_log_says_how_often_it_came(make_scene: MakeScene) -> None:
+    with make_scene() as scene:
+        for _ in range(100):
+            with bare(scene.server) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert rest(sock)
+        assert len(scene.log) == 1
+        for minute in (1, 2):
+            scene.ask(
+                lambda shell, m=minute: setattr(shell.refusals, "_clock", lambda: shell.loop.time() + m * 61)
+            )
+            scene.ask(lambda shell: shell.refusals.tick())
+            assert len(scene.log) == 2  # once
+            assert scene.log[1].endswith("(99 more times within a minute)")
