@@ -12,9 +12,7 @@ member for ``limits.grace`` seconds, and the others notice nothing if it returns
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from nbchat.core import looks, names, texts, wire
 from nbchat.core.effects import (
@@ -57,42 +55,7 @@ from nbchat.core.frames import (
 )
 from nbchat.core.limits import Limits
 from nbchat.core.moderation import Moderation
-
-# ── state ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Member:
-    session: str = field(repr=False)
-    name: str
-    role: str
-    room: Room
-    plain: bool
-    conn: Connection | None
-    serves: bool = False
-    """Came with the server's own key, and so is above all hosts."""
-    is_host: bool = False
-    """Host by its key, whether or not one has named it so."""
-    address: str | None = None
-    """Where from, if that tells people apart."""
-    away: bool = False
-    gone_at: float = 0.0
-    said_at: float = -math.inf
-
-    @property
-    def info(self) -> MemberInfo:
-        return MemberInfo(name=self.name, role=self.role, plain=self.plain, away=self.away)
-
-
-@dataclass(slots=True)
-class Room:
-    key: str
-    """The skeleton of its name: what effects and the store call it."""
-    name: str
-    members: dict[str, Member] = field(default_factory=dict)
-    """By the skeleton of their names."""
-    taken: set[str] = field(default_factory=set)
-    """The marks of their names."""
+from nbchat.core.rooms import Member, Room
 
 
 class Hub:
