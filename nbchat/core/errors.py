@@ -12,7 +12,9 @@
     ├── PeerError                  the other side said no, or is not there
     │   ├── ProtocolError          a line that is not in the language (docs/wire.md)
     │   ├── Refused                the server refused by name: .code, .suggestion
-    │   │   └── NameTaken          ... because another member has that name
+    │   │   ├── NameTaken          ... because another member has that name
+    │   │   ├── NotHost            ... because only a host can do that
+    │   │   └── NoSuchMember       ... because nobody of that name is there
     │   ├── NotTheServer           whoever answers does not know the link's secret
     │   │   └── CertificateChanged ... or shows another certificate: .expected, .shown
     │   ├── Unreachable            nobody answers there
@@ -115,6 +117,20 @@ class Refused(PeerError):
 
 class NameTaken(Refused):
     """Another member has that name; ``suggestion`` is one that was free."""
+
+
+class NotHost(Refused):
+    """Only a host can do that."""
+
+
+class NoSuchMember(Refused):
+    """Nobody of that name is there; the text names those who are."""
+
+
+def refusal(code: str, text: str, suggestion: str | None = None) -> Refused:
+    """A refusal as the error of its kind."""
+    kinds = {"name_in_use": NameTaken, "not_host": NotHost, "no_such_member": NoSuchMember}
+    return kinds.get(code, Refused)(code, text, suggestion)
 
 
 class NotTheServer(PeerError):

@@ -7,7 +7,7 @@ fact. The two unions at the end are all there is. docs/wire.md says the same for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -22,6 +22,8 @@ Proof = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Time = Annotated[int, Meta(ge=0, le=253_402_300_000_000)]
 """Milliseconds since 1970, to the end of the year 9999."""
 Short = Annotated[str, Meta(max_length=200)]
+Span = Annotated[float, Meta(ge=0, le=366 * 86400)]
+"""Seconds, a year at the most."""
 
 VERSION = 1
 
@@ -89,6 +91,30 @@ class Away(Frame, frozen=True, tag="away"):
     away: bool = True
 
 
+Deeds = Literal[
+    "kick", "ban", "unban", "mute", "unmute", "slow", "announce", "unannounce", "lock", "unlock", "clear",
+    "delete", "host", "unhost",
+]  # fmt: skip
+"""What a host can do (core/moderation.py says what each means)."""
+
+
+class Moderate(Frame, frozen=True, tag="moderate"):
+    """A host's hand. ``name`` whom it is about, ``seconds`` how long, ``seq`` which message, as ``do`` needs
+    them; ``id`` is the sender's own mark, which the answer bears."""
+
+    id: Id
+    do: Deeds
+    name: Short | None = None
+    seconds: Span | None = None
+    seq: Seq | None = None
+
+
+class Rules(Frame, frozen=True, tag="rules"):
+    """Ask what holds in the room."""
+
+    id: Id
+
+
 class Ping(Frame, frozen=True, tag="ping"):
     """A sign of life."""
 
@@ -150,6 +176,44 @@ class Said(Frame, frozen=True, tag="said"):
     by: str
     text: str
     auto: bool = False
+
+
+class Moderated(Frame, frozen=True, tag="moderated"):
+    """A host did something, in the log as a message is: ``did`` what, ``by`` whom (``server``: the program
+    that serves), ``name`` to whom, ``until`` when it ends (milliseconds since 1970; without it: until further
+    notice), ``seconds`` the pause between messages, ``target`` the message that was taken away or, for
+    ``clear``, the last of them."""
+
+    seq: Seq
+    at: Time
+    id: str
+    by: str
+    did: str
+    name: str | None = None
+    until: Time | None = None
+    seconds: float | None = None
+    target: Seq | None = None
+
+
+class Held(Struct, frozen=True, omit_defaults=True):
+    """Who is banned or muted, and until when (milliseconds since 1970; without it: until further notice)."""
+
+    name: str
+    until: Time | None = None
+
+
+class Ruled(Frame, frozen=True, tag="ruled"):
+    """What holds in the room; who is banned and muted is for hosts only."""
+
+    id: str
+    announce: bool = False
+    """True: only hosts may speak."""
+    locked: bool = False
+    """True: no newcomers."""
+    slow: float = 0.0
+    """Seconds that each member has to leave between two messages."""
+    bans: list[Held] = []
+    mutes: list[Held] = []
 
 
 class Joined(Frame, frozen=True, tag="joined"):
@@ -228,11 +292,13 @@ class Unknown(Struct, frozen=True):
     raw: bytes
 
 
-Request = Hello | Join | Say | Page | Typing | Away | Ping | Bye
+Request = Hello | Join | Say | Page | Typing | Away | Moderate | Rules | Ping | Bye
 Event = (
     Challenge
     | Welcomed
     | Said
+    | Moderated
+    | Ruled
     | Joined
     | Changed
     | Left
@@ -254,3 +320,15 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="typ
     by: str
     text: str
     auto: bool = False
+
+
+class Deed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="moderated"):
+    """What a host did, as the store keeps it: a ``moderated`` without its place and time."""
+
+    id: str
+    by: str
+    did: str
+    name: str | None = None
+    until: Time | None = None
+    seconds: float | None = None
+    target: Seq | None = None

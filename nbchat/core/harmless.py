@@ -14,10 +14,13 @@ from nbchat.core.frames import (
     Changed,
     Closing,
     Event,
+    Held,
     Joined,
     Left,
     MemberInfo,
+    Moderated,
     Refused,
+    Ruled,
     Said,
     Slow,
     TypingShown,
@@ -37,6 +40,11 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
         case Said(by=by, text=text):
             by, text = name(by), acts_on_nothing(text)
             return event if (by, text) == (event.by, event.text) else replace(event, by=by, text=text)
+        case Moderated():
+            about = name(event.name) if event.name is not None else None
+            return replace(event, by=name(event.by), did=name(event.did), name=about)
+        case Ruled():
+            return replace(event, bans=_held(event.bans), mutes=_held(event.mutes))
         case Joined(member=info) | Changed(member=info):
             return replace(event, member=_member(info))
         case Left(name=who) | TypingShown(name=who):
@@ -63,6 +71,10 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
 def name(text: str) -> str:
     """A member's or a room's name, as a server gave it."""
     return one_line(text, _NAME)
+
+
+def _held(held: list[Held]) -> list[Held]:
+    return [replace(each, name=name(each.name)) for each in held]
 
 
 def _member(info: MemberInfo) -> MemberInfo:

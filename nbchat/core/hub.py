@@ -12,12 +12,22 @@ member for ``limits.grace`` seconds, and the others notice nothing if it returns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, field
-
-from msgspec import Struct
+from collections.abc import Callable
 
 from nbchat.core import looks, names, texts, wire
+from nbchat.core.effects import (
+    Admit,
+    Announce,
+    Append,
+    Connection,
+    Decline,
+    Drop,
+    Effect,
+    Fetch,
+    Record,
+    Shut,
+    Tell,
+)
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
     Away,
@@ -25,145 +35,45 @@ from nbchat.core.frames import (
     Bye,
     Changed,
     Closing,
-    Frame,
     Hello,
     Join,
     Joined,
     Left,
     MemberInfo,
+    Moderate,
     Page,
     Ping,
     Pong,
     Refused,
     Request,
     RoomLimits,
+    Rules,
     Say,
     Typing,
     TypingShown,
     Welcomed,
 )
 from nbchat.core.limits import Limits
-
-Connection = Hashable
-
-
-# ── effects ─────────────────────────────────────────────────────────────────────────────────────
-
-
-class Tell(Struct, frozen=True):
-    """Send one frame to one connection."""
-
-    conn: Connection
-    frame: Frame
-
-
-class Announce(Struct, frozen=True):
-    """Send one frame to every member of a room, in order with its messages; it is not kept.
-
-    ``session`` is the member it is about.
-    """
-
-    room: str
-    frame: Joined | Changed | Left | TypingShown
-    session: str
-
-    def __repr__(self) -> str:
-        return f"Announce({self.room!r}, {self.frame!r})"
-
-    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
-        yield repr(self)
-
-
-class Admit(Struct, frozen=True):
-    """Let a connection read its room from here on: first what it missed after ``after`` (the newest
-    messages where that is None), then all that comes."""
-
-    conn: Connection
-    room: str
-    after: int | None
-
-
-class Append(Struct, frozen=True):
-    """Give a message to the store. What becomes of it is told to ``conn`` by the store's answer."""
-
-    conn: Connection
-    room: str
-    session: str
-    id: str
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Append({self.room!r}, id={self.id!r})"
-
-    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
-        yield repr(self)
-
-
-class Fetch(Struct, frozen=True):
-    """Answer a connection with a page of its room's history."""
-
-    conn: Connection
-    room: str
-    before: int | None
-    limit: int
-
-
-class Drop(Struct, frozen=True):
-    """End a connection, after what it was told."""
-
-    conn: Connection
-
-
-class Shut(Struct, frozen=True):
-    """Nobody is in the room any more: what was held in memory for it can go."""
-
-    room: str
-
-
-Effect = Tell | Announce | Admit | Append | Fetch | Drop | Shut
-
-
-# ── state ───────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Member:
-    session: str = field(repr=False)
-    name: str
-    role: str
-    room: Room
-    plain: bool
-    conn: Connection | None
-    away: bool = False
-    gone_at: float = 0.0
-
-    @property
-    def info(self) -> MemberInfo:
-        return MemberInfo(name=self.name, role=self.role, plain=self.plain, away=self.away)
-
-
-@dataclass(slots=True)
-class Room:
-    key: str
-    """The skeleton of its name: what effects and the store call it."""
-    name: str
-    members: dict[str, Member] = field(default_factory=dict)
-    """By the skeleton of their names."""
-    taken: set[str] = field(default_factory=set)
-    """The marks of their names."""
+from nbchat.core.moderation import Moderation
+from nbchat.core.rooms import Member, Room
 
 
 class Hub:
     """All rooms together. Not thread-safe: one owner.
 
-    ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it).
+    ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it);
+    ``rules`` are what hosts have decided (moderation.py). ``now`` is in seconds since 1970 where it is asked
+    for, but for those of :meth:`lost` and :meth:`expire`, which only compare.
     """
 
-    def __init__(self, limits: Limits, log_id: str, new_session: Callable[[], str]) -> None:
+    def __init__(
+        self, limits: Limits, log_id: str, new_session: Callable[[], str], rules: Moderation | None = None
+    ) -> None:
         looks.table()  # now, not while the first member waits
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session
+        self.rules = rules or Moderation()
         self._rooms: dict[str, Room] = {}
         self._by_conn: dict[Connection, Member] = {}
         self._by_session: dict[str, Member] = {}
@@ -172,13 +82,30 @@ class Hub:
 
     # ── coming ──
 
-    def join(self, conn: Connection, request: Join, role: str = "member") -> list[Effect]:
-        """A connection that has proved its key (which gave it ``role``) wants to be a member."""
+    def join(
+        self,
+        conn: Connection,
+        request: Join,
+        role: str = "member",
+        now: float = 0.0,
+        address: str | None = None,
+        *,
+        serves: bool | None = None,
+    ) -> list[Effect]:
+        """A connection that has proved its key (which gave it ``role``) wants to be a member. ``address`` is
+        where it comes from, None if that tells nobody apart. ``serves`` false: the key was made for another
+        host, and is not the server's own."""
         room_name = names.check(request.room, "room name")
         name = names.check_member(request.name)
-        if back := self._resume(conn, request, room_name, role):
+        is_host = role == "host"
+        serves = is_host if serves is None else serves
+        if back := self._resume(conn, request, room_name, serves=serves, is_host=is_host):
             return back
-        left = self._make_place(names.skeleton(room_name))
+        key = names.skeleton(room_name)
+        bar = self.rules.bars(key, request.session, name, address, now, is_host=is_host)
+        if bar is not None and not serves:
+            return self._no(conn, bar.code, str(bar))
+        left = self._make_place(key)
         room = self._open(room_name)
         if room is None:
             return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
@@ -197,22 +124,32 @@ class Hub:
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
             *left,
-            *self._enter(conn, session, suggestion, role, room, plain=False),
+            *self._enter(conn, session, suggestion, room, address, serves=serves, is_host=is_host),
             Admit(conn, room.key, after),
         ]
 
-    def join_plain(self, conn: Connection, name: str, room: str = "lobby") -> tuple[str, list[Effect]]:
+    def join_plain(
+        self,
+        conn: Connection,
+        name: str,
+        room: str = "lobby",
+        now: float = 0.0,
+        address: str | None = None,
+    ) -> tuple[str, list[Effect]]:
         """A first-generation client gave its name; returns the one it got, and the effects.
 
-        Raises :class:`BadName` for a name that cannot be one.
+        Raises :class:`BadName` for a name that cannot be one, or may not come in.
         """
         name = names.check_member(name)
+        if bar := self.rules.bars(names.skeleton(room), None, name, address, now):
+            raise BadName(str(bar))
         left = self._make_place(names.skeleton(room))
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
             raise BadName("This room is full.")
         name = names.free(name, opened.taken)
-        return name, [*left, *self._enter(conn, self._new_session(), name, "member", opened, plain=True)]
+        session = self._new_session()
+        return name, [*left, *self._enter(conn, session, name, opened, address, plain=True)]
 
     def welcome(self, conn: Connection, head: int) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -231,7 +168,9 @@ class Hub:
             limits=RoomLimits(text=limits.text, line=limits.line, page=limits.page, ping=limits.ping),
         )
 
-    def _resume(self, conn: Connection, request: Join, room: str, role: str) -> list[Effect]:
+    def _resume(
+        self, conn: Connection, request: Join, room: str, *, serves: bool, is_host: bool
+    ) -> list[Effect]:
         member = self._by_session.get(request.session) if request.session else None
         if member is None or member.room.key != names.skeleton(room):
             return []
@@ -246,16 +185,26 @@ class Hub:
             ]
         self._gone.pop(member.session, None)
         self._by_conn[conn], member.conn = member, conn
-        if role != member.role:
-            member.role = role
-            effects.append(self._changed(member))
+        member.serves, member.is_host = serves, is_host
+        effects += self._reroled(member)
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
 
     def _enter(
-        self, conn: Connection, session: str, name: str, role: str, room: Room, *, plain: bool
+        self,
+        conn: Connection,
+        session: str,
+        name: str,
+        room: Room,
+        address: str | None,
+        *,
+        serves: bool = False,
+        is_host: bool = False,
+        plain: bool = False,
     ) -> list[Effect]:
-        member = Member(session, name, role, room, plain, conn)
+        role = self.rules.role(room.key, session, is_host=is_host)
+        member = Member(session, name, role, room, plain, conn, serves, is_host, address)
+        self.rules.saw(room.key, member)
         room.members[names.skeleton(name)] = member
         room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
@@ -283,19 +232,31 @@ class Hub:
 
     # ── being there ──
 
-    def handle(self, conn: Connection, request: Request) -> list[Effect]:
+    def handle(self, conn: Connection, request: Request, now: float = 0.0) -> list[Effect]:
         """A member's request."""
         member = self._by_conn[conn]
         match request:
             case Say():
-                return self._say(member, conn, request)
+                return self._say(member, conn, request, now)
             case Page():
                 limit = min(request.limit, self._limits.page)
                 return [Fetch(conn, member.room.key, request.before, limit)]
             case Typing():
+                no = self.rules.silences(member.room.key, member, now)
+                if no is not None and no.code != "too_soon":
+                    return []  # nobody waits for what will not come
                 return [Announce(member.room.key, TypingShown(name=member.name), member.session)]
             case Away(away=away):
                 return self._away(member, away)
+            case Moderate():
+                try:
+                    return self._moderate(member.room.key, conn, member, request, now)
+                except ProtocolError as error:
+                    error.id = request.id
+                    return [self._refuse(conn, error)]
+            case Rules():
+                is_host = member.role == "host"
+                return [Tell(conn, self.rules.told(member.room.key, request.id, now, is_host=is_host))]
             case Ping():
                 return [Tell(conn, Pong())]
             case Bye():
@@ -312,11 +273,46 @@ class Hub:
             effects += [*self.lost_for_good(conn), Drop(conn)]
         return effects
 
-    def _say(self, member: Member, conn: Connection, request: Say) -> list[Effect]:
+    def moderate(self, room: str, request: Moderate, now: float) -> list[Effect]:
+        """The server itself moderates a room. Raises :class:`ProtocolError` with what is wrong."""
+        return self._moderate(names.skeleton(room), None, None, request, now)
+
+    def _moderate(
+        self, room: str, conn: Connection | None, member: Member | None, request: Moderate, now: float
+    ) -> list[Effect]:
+        opened = self._rooms.get(room)
+        present = opened.members if opened is not None else {}
+        verdict = self.rules.judge(room, request, member, present, now)
+        effects: list[Effect] = []
+        if (out := verdict.shut_out) is not None:
+            assert isinstance(out, Member)
+            leaving = out.conn
+            if leaving is not None:
+                effects.append(Tell(leaving, Closing(reason=verdict.why, final=True)))
+            effects += self._leave(out)
+            if leaving is not None:
+                effects.append(Drop(leaving))
+        if verdict.changed is not None:
+            assert isinstance(verdict.changed, Member)
+            effects += self._reroled(verdict.changed)
+        return [*effects, Record(conn, room, verdict.deed)]
+
+    def _reroled(self, member: Member) -> list[Effect]:
+        """See what a member's role is now, and say so if it is another one."""
+        role = self.rules.role(member.room.key, member.session, is_host=member.is_host)
+        if role == member.role:
+            return []
+        member.role = role
+        return [self._changed(member)]
+
+    def _say(self, member: Member, conn: Connection, request: Say, now: float) -> list[Effect]:
         try:
             text = texts.check(request.text, self._limits.text)
         except BadText as error:
             return [self._refuse(conn, ProtocolError(error.code, str(error), id=request.id))]
+        if no := self.rules.silences(member.room.key, member, now):
+            return [Decline(conn, member.room.key, member.session, request.id, no.code, str(no))]
+        member.said_at = now
         body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
         return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
 

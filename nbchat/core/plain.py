@@ -12,8 +12,8 @@ import codecs
 import re
 from enum import Enum
 
-from nbchat.core import visible
-from nbchat.core.frames import Frame, Joined, Left, Said
+from nbchat.core import deeds, visible
+from nbchat.core.frames import Frame, Joined, Left, Moderated, Said
 
 GREETING = b"USERNAME"
 MOST_LINES = 1000
@@ -115,6 +115,8 @@ def line(frame: Frame) -> str | None:
     match frame:
         case Said(by=by, text=text):
             return f"{by}: {indented(text)}"
+        case Moderated():
+            return notice(visible.one_line(deeds.words(frame)))
         case Joined(member=member):
             return f"{member.name} joined the chat!"
         case Left(name=name):

@@ -12,16 +12,18 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core import deeds
+from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Moderated, Said, Unknown, Welcomed
 from nbchat.core.limits import KEPT
 from nbchat.core.visible import indented, one_line
 
 
 class Message(Struct, frozen=True):
     """One message: ``seq`` its number in the room, ``by`` its author, ``ms`` its time in milliseconds
-    since 1970 by the server's clock, ``id`` the sender's own mark, ``auto`` true if a program said it."""
+    since 1970 by the server's clock, ``id`` the sender's own mark, ``auto`` true if a program said it.
+    Inside, an empty ``text`` means that a host took it away; people are not given such messages."""
 
     seq: int
     by: str
@@ -67,10 +69,12 @@ class Row(Struct, frozen=True):
     """One thing to show: a message, or (``kind`` is not "said") a line about ``name``."""
 
     n: int
-    kind: Literal["said", "joined", "left", "reset", "notice"]
+    kind: Literal["said", "joined", "left", "moderated", "reset", "notice"]
     name: str
     message: Message | None = None
     text: str = ""
+    gone: tuple[int, int] | None = None
+    """For "moderated": the first and last seq of the messages that were taken away."""
 
 
 class Transcript:
@@ -86,6 +90,8 @@ class Transcript:
         self.n = 0
         self.count = 0
         """Messages so far, of all logs: how far a listener has come, whatever becomes of the seqs."""
+        self.changes = 0
+        """How often the messages changed: one came, or some were taken away."""
 
     def welcome(self, event: Welcomed, *, fresh: bool = True) -> bool:
         """A (new) place in the room. True if the log is another one than before: all starts anew.
@@ -119,7 +125,7 @@ class Transcript:
             self.notice(f"The {head - self.seq} messages after {self.seq} are no longer kept by this chat.")
         self.seq = max(self.seq or 0, head)
 
-    def apply(self, event: Said | Joined | Changed | Left | Unknown) -> Message | None:
+    def apply(self, event: Said | Moderated | Joined | Changed | Left | Unknown) -> Message | None:
         """One event of the room. A message that was seen before changes nothing; returns a new one.
 
         Raises :class:`ValueError` if one is missing before this one.
@@ -131,8 +137,12 @@ class Transcript:
                 message = from_said(event)
                 self.messages.append(message)
                 self.count += 1
+                self.changes += 1
                 self._row("said", message.by, message)
                 return message
+            case Moderated():
+                if self._advance(event.seq):
+                    self._moderated(event)
             case Joined(member=info):
                 if info.name not in self.members:
                     self._row("joined", info.name)
@@ -144,6 +154,32 @@ class Transcript:
                 if self.members.pop(name, None) is not None:
                     self._row("left", name)
         return None
+
+    def _moderated(self, event: Moderated) -> None:
+        """Show what a host did, and take away what he took away."""
+        gone: tuple[int, int] | None = None
+        if event.did == "clear" and event.target is not None:
+            gone = (0, event.target)
+            while self.messages and self.messages[0].seq <= event.target:
+                self.messages.popleft()
+            # What lies before the last of them goes, too: rows are kept without a gap.
+            at = [
+                index
+                for index, row in enumerate(self.rows)
+                if row.message and row.message.seq <= event.target
+            ]
+            for _ in range(at[-1] + 1 if at else 0):
+                self.rows.popleft()
+        elif event.did == "delete" and event.target is not None:
+            gone = (event.target, event.target)
+            for index, message in enumerate(self.messages):
+                if message.seq == event.target:
+                    self.messages[index] = structs.replace(message, text="")
+            for index, row in enumerate(self.rows):
+                if row.message is not None and row.message.seq == event.target:
+                    self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
+        self.changes += gone is not None
+        self._row("moderated", event.by, text=deeds.words(event), gone=gone)
 
     def notice(self, text: str) -> None:
         """A word about the connection, for this reader only."""
@@ -165,9 +201,16 @@ class Transcript:
         self.seq = seq
         return True
 
-    def _row(self, kind: str, name: str, message: Message | None = None, text: str = "") -> None:
+    def _row(
+        self,
+        kind: str,
+        name: str,
+        message: Message | None = None,
+        text: str = "",
+        gone: tuple[int, int] | None = None,
+    ) -> None:
         self.n += 1
-        self.rows.append(Row(self.n, kind, name, message, text))  # type: ignore[arg-type]
+        self.rows.append(Row(self.n, kind, name, message, text, gone))  # type: ignore[arg-type]
 
 
 def from_said(event: Said) -> Message:

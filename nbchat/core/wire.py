@@ -78,8 +78,8 @@ def encode(frame: frames.Frame) -> bytes:
     return _encoder.encode(frame) + b"\n"
 
 
-def encode_body(body: frames.Body) -> bytes:
-    """A message as the store keeps it."""
+def encode_body(body: frames.Body | frames.Deed) -> bytes:
+    """A message, or what a host did, as the store keeps it."""
     return _encoder.encode(body)
 
 

@@ -227,12 +227,12 @@ def keep(path: Path | None, kept: Kept) -> Path:
 def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
     """The session of a dead process that asked for the same place under the same name."""
     dead = [
-        (path.stat().st_mtime, path, kept)
+        (path, kept)
         for path, kept in _files("nbchat-session-*.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
         and not _lives(kept, path)
     ]
-    for _, path, kept in sorted(dead, key=lambda each: each[0]):
+    for path, kept in sorted(dead, key=lambda each: _written(each[0])):
         try:
             path.unlink()  # whoever removes it has it
         except OSError:
@@ -258,6 +258,14 @@ def _write(path: Path, content: Struct) -> None:
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.encode(content))
     draft.replace(path)
+
+
+def _written(path: Path) -> float:
+    """When a file was written; 0 for one that has just gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _files(pattern: str, kind: type[T]) -> Iterator[tuple[Path, T]]:

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from nbchat.core import errors
+from nbchat.core import errors, frames
 from nbchat.core.errors import ChatError
 from nbchat.core.keys import Key
 from nbchat.net import address
@@ -56,7 +56,20 @@ class Keys(Struct, frozen=True, tag="keys"):
     """The keys that are in use: answered by a list of them."""
 
 
-What = Serve | Members | Invite | Revoke | Keys
+class Moderate(Struct, frozen=True, tag="moderate"):
+    """A host's hand in a room: answered when it is written down."""
+
+    room: str
+    order: frames.Moderate
+
+
+class AskRules(Struct, frozen=True, tag="rules"):
+    """What holds in a room: answered by :class:`~nbchat.core.frames.Ruled`."""
+
+    room: str
+
+
+What = Serve | Members | Invite | Revoke | Keys | Moderate | AskRules
 """All orders. ``Invite`` is answered by the new key."""
 
 
@@ -173,3 +186,8 @@ def _answer(server: ServerThread | None, what: What) -> object:
             return None
         case Keys():
             return server.keys()
+        case Moderate(room, order):
+            server.moderate(room, order)
+            return None
+        case AskRules(room):
+            return server.ruled(room)

@@ -28,9 +28,11 @@ from nbchat.core.errors import (
     Unreachable,
     UsageError,
 )
+from nbchat.core.frames import Moderate, Moderated, Ruled, Rules
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
 from nbchat.net.address import Target
+from nbchat.net.hand import HostsHand
 from nbchat.net.handlers import Handler, Handlers
 from nbchat.net.receiver import Receiver
 from nbchat.net.state import Deadline, Outgoing, State
@@ -46,11 +48,12 @@ _TYPED = 5.0
 """Seconds for which somebody who said so counts as typing: the above, and time for the next to come."""
 
 
-class Client:
+class Client(HostsHand):
     """A member of a room, without a face; made by :func:`nbchat.connect`.
 
     It receives on a thread of its own, comes back by itself after an outage, and sends again what was
-    not confirmed. All methods may be called from any thread, unless they say otherwise.
+    not confirmed. All methods may be called from any thread, unless they say otherwise. Those of a host
+    (:meth:`kick`, :meth:`mute`, :meth:`clear` …) are for clients whose :attr:`role` is ``host``.
     """
 
     def __init__(self, url: object = None, name: str | None = None, room: str = "lobby") -> None:
@@ -89,7 +92,7 @@ class Client:
 
     @property
     def role(self) -> str:
-        """``host`` for the server's own user, else ``member``."""
+        """``host`` for the server's own user and for whom a host has named one, else ``member``."""
         return self._state.role
 
     @property
@@ -138,7 +141,7 @@ class Client:
         """The room's messages in order, without gaps, the newest 5,000 at most; older ones come with
         :meth:`history`."""
         with self._state.changed:
-            return list(self._state.transcript.messages)
+            return [message for message in self._state.transcript.messages if message.text]
 
     @property
     def pending(self) -> list[Outgoing]:
@@ -211,6 +214,27 @@ class Client:
             if before is None:
                 break
         return found
+
+    # ── the host's hand ──
+
+    def _moderate(self, room: str | None, order: Moderate) -> None:
+        self._ask(room, order)
+
+    def _ruled(self, room: str | None) -> Ruled:
+        ruled = self._ask(room, Rules(secrets.token_hex(8)))
+        assert isinstance(ruled, Ruled)
+        return ruled
+
+    def _ask(self, room: str | None, request: Moderate | Rules) -> Moderated | Ruled:
+        assert threading.current_thread() is not self._receiver.thread
+        if room is not None and names.skeleton(room) != names.skeleton(self.room):
+            raise UsageError(f"This client is in {self.room!r}. Connect another one: connect(room={room!r}).")
+        try:
+            return self._receiver.ask(request).result(_CONNECT)
+        except FutureTimeout:
+            raise Unreachable(
+                f"No answer came within {_CONNECT:.0f} s. Whether it was done shows in the room."
+            ) from None
 
     # ── listening ──
 
@@ -285,7 +309,7 @@ class Client:
                 pass
             except (Unreachable, Refused):
                 return [], count
-        return found, now
+        return [message for message in found if message.text], now
 
     @overload
     def on_message(self, function: Handler) -> Handler: ...

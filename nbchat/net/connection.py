@@ -21,7 +21,6 @@ from nbchat.core.errors import (
     NotTheServer,
     PeerError,
     ProtocolError,
-    Refused,
     Unreachable,
 )
 from nbchat.core.frames import (
@@ -36,8 +35,10 @@ from nbchat.core.frames import (
     Joined,
     Left,
     MemberInfo,
+    Moderate,
     Page,
     Ping,
+    Rules,
     Said,
     Say,
     Typing,
@@ -201,6 +202,9 @@ class NativeConnection(Connection):
     def page(self, before: int | None, limit: int) -> None:
         self.write(wire.encode(Page(before=before, limit=limit)))
 
+    def ask(self, request: Moderate | Rules) -> None:
+        self.write(wire.encode(request))
+
     def typing(self) -> None:
         self.write(wire.encode(Typing()))
 
@@ -284,9 +288,6 @@ class PlainConnection(Connection):
             self._timer = asyncio.get_running_loop().call_later(_PACE, self._write_part)
         elif self._is_leaving and self._transport is not None:
             self._transport.close()
-
-    def page(self, before: int | None, limit: int) -> None:
-        raise Refused("no_history", "A first-generation server keeps no history.")
 
     def typing(self) -> None:
         """There is no word for it that would not be taken for a message."""

@@ -115,13 +115,14 @@ class PlainSession:
         self._conn.resume_reading()
 
     def _handle(self, text: str) -> None:
-        say = Say(id=secrets.token_hex(8), text=text)
-        self._shell.act(self._shell.hub.handle(self._conn, say))
+        if self._shell.hub.session_of(self._conn) is not None:  # else a host has just shut it out
+            self._shell.handle(self._conn, Say(id=secrets.token_hex(8), text=text))
 
     def _join(self, data: bytes) -> bytes:
         try:
             wanted, rest = self._reader.name(data)
-            self._name, effects = self._shell.hub.join_plain(self._conn, wanted)
+            hub, conn = self._shell.hub, self._conn
+            self._name, effects = hub.join_plain(conn, wanted, now=self._shell.now, address=conn.address)
         except UnicodeDecodeError:
             self._refuse("your name is not in UTF-8; set your terminal to UTF-8")
         except BadName as error:

@@ -20,10 +20,11 @@ from typing import IO, TypeVar, cast
 import msgspec
 
 from nbchat.core.errors import UsageError
-from nbchat.core.frames import MemberInfo
+from nbchat.core.frames import MemberInfo, Moderate, Ruled
 from nbchat.core.keys import Key
 from nbchat.net import address
-from nbchat.net.child import Answer, Keys, Members, Order, Revoke, Serve, Serving, What
+from nbchat.net.child import Answer, AskRules, Keys, Members, Order, Revoke, Serve, Serving, What
+from nbchat.net.child import Moderate as ModerateOrder
 from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import START, Invite
@@ -117,6 +118,14 @@ class ServerProcess:
         """Make all invitations void, but for who is inside."""
         self._ask(Revoke(), None)
         self._keys = self._ask(Keys(), list[Key])
+
+    def moderate(self, room: str, order: Moderate) -> None:
+        """Do what a host asks for in a room, and return when it is written down."""
+        self._ask(ModerateOrder(room, order), None)
+
+    def ruled(self, room: str) -> Ruled:
+        """What holds in a room."""
+        return self._ask(AskRules(room), Ruled)
 
     def keys(self) -> list[Key]:
         """The keys that are in use, for the server that comes next; none once it was stopped. If the child

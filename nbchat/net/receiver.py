@@ -14,21 +14,19 @@ import random
 import secrets
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-from nbchat.core import wire
 from nbchat.core.errors import (
     CertificateChanged,
     ChatError,
     Closed,
-    NameTaken,
     PeerError,
     Refused,
     Unreachable,
     UsageError,
+    refusal,
 )
 from nbchat.core.frames import (
     Changed,
@@ -37,7 +35,11 @@ from nbchat.core.frames import (
     Join,
     Joined,
     Left,
+    Moderate,
+    Moderated,
     Paged,
+    Ruled,
+    Rules,
     Said,
     Slow,
     Stored,
@@ -49,17 +51,14 @@ from nbchat.core.frames import (
 from nbchat.core.frames import Refused as RefusedFrame
 from nbchat.core.harmless import harmless
 from nbchat.core.limits import UNDER_WAY, Limits
-from nbchat.core.transcript import Message, from_said
 from nbchat.net import address
 from nbchat.net.connection import NativeConnection, PlainConnection
 from nbchat.net.dial import PATIENCE, dial
 from nbchat.net.link import Address
 from nbchat.net.log import log
 from nbchat.net.loops import new_loop
+from nbchat.net.questions import Answer, Questions
 from nbchat.net.state import State
-
-Answer = tuple[list[Message], int | None]
-"""A page: its messages, and the seq before which there are older ones (None at the beginning)."""
 
 _CLOSE = 2.0
 """Seconds for the last messages to be confirmed when a client is closed."""
@@ -72,7 +71,7 @@ _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
 _FIRST_TRIES = 3
 """Connections that may break before the first welcome until the caller is told."""
-_HOPELESS = ("bad_key", "other_name", "bad_name", "version")
+_HOPELESS = ("bad_key", "other_name", "bad_name", "version", "banned", "kicked", "locked")
 """Refusals that trying again does not change."""
 
 
@@ -107,7 +106,7 @@ class Receiver:
         self._final: str | None = None
         self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
-        self._pages: deque[tuple[int | None, int, Future[Answer]]] = deque()
+        self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
         self._is_unwanted = False
         self._may_come_back = False
@@ -136,7 +135,15 @@ class Receiver:
     def page(self, before: int | None, limit: int) -> Future[Answer]:
         """Ask for a page of history."""
         future: Future[Answer] = Future()
-        if not self._call(self._ask_page, before, limit, future):
+        if not self._call(self._questions.page, before, limit, future):
+            future.set_exception(Closed("This client is closed."))
+        return future
+
+    def ask(self, request: Moderate | Rules) -> Future[Moderated | Ruled]:
+        """Ask for what a host may; done when it is in the log. It is not asked for again by itself: what a
+        host wanted a minute ago may be wrong now."""
+        future: Future[Moderated | Ruled] = Future()
+        if not self._call(self._questions.order, request, future):
             future.set_exception(Closed("This client is closed."))
         return future
 
@@ -182,8 +189,7 @@ class Receiver:
                     error=Closed(f"The client was closed before this message was confirmed ({reason}).")
                 )
             self._state.touch()
-        for _, _, page in self._pages:
-            page.set_exception(Closed("This client is closed."))
+        self._questions.close()
         if self._kept is not None and not self._may_come_back:
             with contextlib.suppress(OSError):
                 self._kept.unlink()
@@ -250,6 +256,7 @@ class Receiver:
             ended = await conn.ended
         finally:
             watch.cancel()
+            self._questions.broke()
         self._broke_off = ended is None and not self._is_welcome
         if self._broke_off:
             return Unreachable("The server hung up before it answered.")
@@ -333,8 +340,16 @@ class Receiver:
                     state.typing.pop(event.by, None)
                     if event.by == state.name:
                         self._settle(event.id, event.seq)
+            case Moderated():
+                state.transcript.apply(event)
+                if event.by == state.name:
+                    self._questions.answered(event)
+            case Ruled():
+                self._questions.answered(event)
             case Joined() | Changed():
                 state.transcript.apply(event)
+                if event.member.name == state.name:
+                    state.role = event.member.role
             case Left(name=name):
                 state.transcript.apply(event)
                 state.typing.pop(name, None)
@@ -346,7 +361,7 @@ class Receiver:
             case Welcomed():
                 self._welcomed(event)
             case Paged():
-                self._paged(event)
+                self._questions.paged(event)
             case RefusedFrame():
                 self._refused(event)
             case Trimmed(head=head):
@@ -380,8 +395,8 @@ class Receiver:
             return
         for message in state.pending.values():
             message.is_sent = False
-        for before, limit, _ in self._pages:
-            self._conn.page(before, limit)  # type: ignore[union-attr]
+        if isinstance(self._conn, NativeConnection):
+            self._questions.again(self._conn)
         if self._session is not None:
             self._keep(event)
 
@@ -406,8 +421,9 @@ class Receiver:
             message.settle(seq)
 
     def _refused(self, event: RefusedFrame) -> None:
-        kind = NameTaken if event.code == "name_in_use" else Refused
-        error = kind(event.code, event.text, event.suggestion)
+        error = refusal(event.code, event.text, event.suggestion)
+        if self._questions.refused(event.id, error):
+            return
         message = self._state.pending.get(event.id) if event.id else None
         if message is not None and event.code in ("storage_full", "storage_down"):
             for each in self._state.pending.values():
@@ -418,21 +434,14 @@ class Receiver:
         elif message is not None:
             del self._state.pending[message.id]
             message.settle(error=error)
-            self._state.transcript.notice(event.text)
+            if not message.auto:  # nobody typed that
+                self._state.refused.append(message)
         elif event.code == "unknown_type":
             pass  # an older server does not know "away"; it knows a page
-        elif not event.fatal and self._pages:
-            self._pages.popleft()[2].set_exception(error)
+        elif not event.fatal:
+            self._questions.refused_page(error)
         if event.fatal and self._conn is not None:
             self._conn.fail(error)
-
-    def _paged(self, event: Paged) -> None:
-        if not self._pages:
-            return
-        found = [harmless(wire.decode_event(bytes(raw))) for raw in event.events]
-        messages = [from_said(said) for said in found if isinstance(said, Said)]
-        first = getattr(found[0], "seq", None) if found else None
-        self._pages.popleft()[2].set_result((messages, first if event.more else None))
 
     # ── sending ──
 
@@ -460,13 +469,10 @@ class Receiver:
         if self._is_welcome and self._conn is not None:
             self._conn.typing()
 
-    def _ask_page(self, before: int | None, limit: int, future: Future[Answer]) -> None:
-        if self._state.is_plain:
-            future.set_exception(Refused("no_history", "A first-generation server keeps no history."))
-            return
-        self._pages.append((before, limit, future))
-        if self._is_welcome and self._conn is not None:
-            self._conn.page(before, limit)
+    def _welcoming(self) -> NativeConnection | PlainConnection | None:
+        """The connection, once it has welcomed us; a plain one can be asked for nothing at any time."""
+        conn = self._conn
+        return conn if self._is_welcome or isinstance(conn, PlainConnection) else None
 
     # ── the end ──
 

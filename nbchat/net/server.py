@@ -16,9 +16,11 @@ import msgspec
 
 from nbchat.core import names
 from nbchat.core.errors import UsageError
+from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
 from nbchat.net import address, tls
+from nbchat.net.hand import HostsHand
 from nbchat.net.link import Address
 from nbchat.net.options import Options
 from nbchat.net.process import ServerProcess
@@ -31,11 +33,12 @@ if TYPE_CHECKING:
 _INVITE_HOURS = 12.0
 
 
-class Server:
+class Server(HostsHand):
     """A running chat server, as :func:`nbchat.serve` returns it.
 
     ``name`` is the chat's name (None for a nameless one), ``host`` and ``port`` where it listens, ``url``
-    a link without the secret. All methods may be called from any thread.
+    a link without the secret. All methods may be called from any thread. Those of a host (:meth:`kick`,
+    :meth:`mute`, :meth:`clear` …) are about one room, the lobby if nothing is said.
     """
 
     def __init__(self, options: Options, runner: ServerThread | ServerProcess) -> None:
@@ -140,6 +143,12 @@ class Server:
         after an outage; nobody else can come in with them."""
         self._runner.revoke()
 
+    def _moderate(self, room: str | None, order: Moderate) -> None:
+        self._runner.moderate(_room(room), order)
+
+    def _ruled(self, room: str | None) -> Ruled:
+        return self._runner.ruled(_room(room))
+
     def stop(self) -> None:
         """Say goodbye to everybody, free the port and close the history. A second call does nothing."""
         self._runner.begin_stop()
@@ -224,3 +233,7 @@ def _where(lan: tuple[str, ...], host: str, port: int, pin: str) -> list[tuple[s
         ("listens on", f"{host}:{port}; encrypted, for others: {networks}"),
         ("certificate", f"<code>{tls.readable(pin)}</code>"),
     ]
+
+
+def _room(room: str | None) -> str:
+    return names.check(room, "room name") if room is not None else "lobby"

@@ -18,6 +18,7 @@ import msgspec
 from nbchat.core import keys, names, plain, wire
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import VERSION, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
+from nbchat.net.link import is_loopback
 from nbchat.net.plain import PlainSession, is_own_user
 from nbchat.net.rate import Rate
 
@@ -73,6 +74,12 @@ class Connection(asyncio.Protocol):
     def key_id(self) -> str | None:
         """The id of the key that a native member came in with."""
         return self._session.key_id if isinstance(self._session, NativeSession) else None
+
+    @property
+    def address(self) -> str | None:
+        """Where it comes from; None for this machine, where that tells nobody apart."""
+        host = self.peer[0] if self.peer else None
+        return None if host is None or is_loopback(host) else host
 
     @property
     def fileno(self) -> int:
@@ -321,7 +328,7 @@ class NativeSession:
             shell.act(shell.hub.refuse(self._conn, error))
             return
         self._rate.take(_PING if isinstance(request, Ping) else 1)
-        shell.act(shell.hub.handle(self._conn, request))
+        shell.handle(self._conn, request)
 
     def _overflow(self) -> None:
         error = ProtocolError("line_too_long", f"A line has at most {self._lines.limit} bytes.", fatal=True)
@@ -390,8 +397,9 @@ class NativeSession:
         self._is_member = True
         self._lines.limit = self._shell.limits.line
         self._shell.named(self._conn)
-        self._shell.act(self._shell.hub.join(self._conn, join, key.role))
-        self._shell.used(self._conn, key)
+        shell, conn = self._shell, self._conn
+        shell.act(shell.hub.join(conn, join, key.role, shell.now, conn.address, serves=key.ends is None))
+        shell.used(conn, key)
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""

@@ -18,15 +18,29 @@ from typing import Any
 
 import msgspec
 
-from nbchat.core import plain, wire
+from nbchat.core import names, plain, wire
+from nbchat.core.effects import (
+    Admit,
+    Announce,
+    Append,
+    Decline,
+    Drop,
+    Effect,
+    Fetch,
+    Record,
+    Shut,
+    Tell,
+)
 from nbchat.core.errors import StoreError, StoreFull
-from nbchat.core.frames import Paged, Refused, Said, Stored, Trimmed
-from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
+from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
+from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
+from nbchat.core.moderation import Moderation
 from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.plain import PlainRoom, PlainSession
+from nbchat.net.record import KEY, Recorder
 from nbchat.net.session import Connection, farewell
 from nbchat.net.strangers import Refusals, Unnamed
 from nbchat.store import Event, Receipt, RoomStore
@@ -78,11 +92,13 @@ class Shell:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.allows_plain = allows_plain
-        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16))
+        rules = Moderation(store.meta.get(KEY, "{}"))
+        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules)
         self._store = store
         self._keep = keep
         self._clock = clock or _steady()
         self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
+        self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
         self._connections: dict[Connection, None] = {}
@@ -110,6 +126,10 @@ class Shell:
                     self._announce(effect)
                 case Admit(conn=conn, room=room, after=after):
                     self._admit(conn, room, after)  # type: ignore[arg-type]
+                case Decline():
+                    self._spawn(self._recorder.decline(effect))
+                case Record():
+                    self._recorder.record(effect)
                 case Fetch(conn=conn):
                     conn.is_asking = True  # type: ignore[attr-defined]
                     self._spawn(self._fetch(effect))
@@ -117,6 +137,27 @@ class Shell:
                     conn.drop()  # type: ignore[attr-defined]
                 case Shut(room=room):
                     self._shut(room)
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970, by a clock that nobody sets."""
+        return self._clock()
+
+    def handle(self, conn: Connection, request: Request) -> None:
+        """Do what a member asks for."""
+        self.act(self.hub.handle(conn, request, self.now))
+
+    async def moderate(self, room: str, request: Moderate) -> None:
+        """Moderate a room by the server itself; returns when it is written down. Raises ProtocolError and
+        StoreError."""
+        *others, record = self.hub.moderate(room, request, self.now)
+        assert isinstance(record, Record)
+        self.act(others)
+        await self._recorder.record(record)
+
+    def ruled(self, room: str) -> Ruled:
+        """What holds in a room."""
+        return self.hub.rules.told(names.skeleton(room), "", self.now, is_host=True)
 
     def _append(self, effect: Append) -> None:
         future = self._store.append(effect.room, effect.session, effect.id, effect.body)
@@ -243,7 +284,7 @@ class Shell:
     @staticmethod
     def _publish_plain(room: PlainRoom, line: bytes, author: str) -> None:
         event = wire.decode_event(line)
-        if isinstance(event, Said) and (text := plain.line(event)) is not None:
+        if isinstance(event, Said | Moderated) and (text := plain.line(event)) is not None:
             room.publish(text, author)
 
     async def _feed(self, conn: Connection, room: str, after: int | None, head: int) -> None:
@@ -289,8 +330,7 @@ class Shell:
         finally:  # a trimming that failed on its way has taken something, too
             for room, head in (await self._store.trimmed(list(before))).items():
                 if head > before[room] and room in self._rooms:
-                    line = wire.encode(Trimmed(head=head))
-                    self._rooms[room].do(lambda fanout, line=line: fanout.publish(line))  # type: ignore[misc]
+                    self._publish(room, wire.encode(Trimmed(head=head)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
@@ -308,6 +348,11 @@ class Shell:
         await conn.writable()
         if events:
             conn.write(b"".join(_line(event) + b"\n" for event in events))
+
+    def _publish(self, room: str, line: bytes) -> None:
+        """Give a line to all who read a room, if it is open."""
+        if room in self._rooms:
+            self._rooms[room].do(lambda fanout: fanout.publish(line))
 
     def _shut(self, room: str) -> None:
         opened = self._rooms.pop(room, None)
@@ -420,6 +465,7 @@ class Shell:
             await asyncio.sleep(0.005)
         for conn in list(self._connections):
             conn.abort()
+        await self._recorder.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -69,6 +69,8 @@ class State:
         """When the next attempt to connect is due, by time.monotonic()."""
         self.transcript = Transcript()
         self.pending: dict[str, Outgoing] = {}
+        self.refused: deque[Outgoing] = deque(maxlen=100)
+        """Messages that the server refused, with their errors, for a face to give back to its person."""
         self.errors: deque[str] = deque(maxlen=100)
         self.start: int | None = None
         """The room's last seq when the client first came."""
@@ -88,6 +90,12 @@ class State:
         with self.changed:
             for name, value in values.items():
                 setattr(self, name, value)
+            self.touch()
+
+    def notice(self, text: str) -> None:
+        """Show this client's own person something."""
+        with self.changed:
+            self.transcript.notice(text)
             self.touch()
 
     def touch(self) -> None:

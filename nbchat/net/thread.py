@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from nbchat.core.errors import AlreadyServing, UsageError
-from nbchat.core.frames import MemberInfo
+from nbchat.core.errors import AlreadyServing, ProtocolError, UsageError, refusal
+from nbchat.core.frames import MemberInfo, Moderate, Ruled
 from nbchat.core.keys import Key
 from nbchat.net import address, tls
 from nbchat.net.door import new_key
@@ -112,6 +112,18 @@ class ServerThread:
     def _keep_keys(self) -> None:
         if self.shell is not None:
             self.do(self.shell.door.keep())
+
+    def moderate(self, room: str, order: Moderate) -> None:
+        """Do what a host asks for in a room, and return when it is written down."""
+        assert self.shell is not None
+        try:
+            self.do(self.shell.moderate(room, order))
+        except ProtocolError as error:
+            raise refusal(error.code, str(error)) from None
+
+    def ruled(self, room: str) -> Ruled:
+        """What holds in a room."""
+        return self.ask(lambda shell: shell.ruled(room))
 
     def keys(self) -> list[Key]:
         """The keys that are in use, for the server that comes next; none once it was stopped."""

@@ -103,6 +103,13 @@ class RoomStore(Protocol):
         this returns. If it fails, some may be gone; :meth:`trimmed` tells, and a next call goes on.
         """
 
+    async def clear(self, room: str, upto: int) -> None:
+        """Take all events of a room up to the seq ``upto`` away, as a trimming does."""
+
+    async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
+        """Say of an event that it will not be appended any more: its receipt if it is in the log all the
+        same (``duplicate``), else None; no other event of that session waits for it then."""
+
     async def redact(self, room: str, seq: int) -> None:
         """Take an event's text away; its place in the order stays.
 

@@ -180,6 +180,20 @@ class MemoryStore:
                 log.forget(marks_from)
         return gone
 
+    async def clear(self, room: str, upto: int) -> None:
+        self._check()
+        self._keep()
+        await asyncio.sleep(0)
+        log = self._log(room)
+        if log.trim(log.head - min(upto, log.head), None):
+            log.forget(int(self._clock() * 1000) - MARK_AGE)
+
+    async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
+        self._check()
+        self._keep()
+        known = self._log(room).ids.get(session, {}).get(id)
+        return Receipt(known.seq, known.at, duplicate=True) if known is not None else None
+
     async def remember(self, key: str, value: str) -> None:
         self._check()
         self._meta[key] = value

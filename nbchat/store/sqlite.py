@@ -221,8 +221,20 @@ class SQLiteStore:
 
     async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
         trim = Trim(number, before, int(self._clock() * 1000))
-        gone: dict[str, int] = {}
         await self._call(self._reading(), trim.find)
+        return await self._trim(trim)
+
+    async def clear(self, room: str, upto: int) -> None:
+        trim = Trim(None, None, int(self._clock() * 1000), cleared=(room, upto))
+        await self._call(self._working(), trim.find)  # it sees what is being committed, too
+        await self._trim(trim)
+
+    async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
+        writer = self._working()
+        return await self._call(writer, partial(writer.give_up, room=room, session=session, id=id))
+
+    async def _trim(self, trim: Trim) -> dict[str, int]:
+        gone: dict[str, int] = {}
         while not trim.is_done:
             writer = self._working()
             try:

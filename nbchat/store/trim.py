@@ -39,9 +39,13 @@ Row = tuple[int, int, str, str]
 
 
 class Trim:
-    """One trimming, done a chunk at a time. ``number`` newest events stay, ``before`` is an ``at``."""
+    """One trimming, done a chunk at a time. ``number`` newest events stay, ``before`` is an ``at``.
+    ``cleared``: instead, all events of that room up to that seq."""
 
-    def __init__(self, number: int | None, before: int | None, now: int) -> None:
+    def __init__(
+        self, number: int | None, before: int | None, now: int, *, cleared: tuple[str, int] | None = None
+    ) -> None:
+        self._cleared = cleared
         self._number = 2**62 if number is None else number
         self._before = -(2**62) if before is None else before
         self._marks_from = now - MARK_AGE
@@ -50,6 +54,10 @@ class Trim:
 
     def find(self, db: sqlite3.Connection) -> None:
         """Find the rooms it is about."""
+        if self._cleared is not None:
+            room = self._cleared[0]
+            self._rooms.extend([room] if db.execute(_ROOM, (room,)).fetchone() else [])
+            return
         self._rooms.extend(
             room for (room,) in db.execute(_DUE, {"number": self._number, "before": self._before})
         )
@@ -78,12 +86,17 @@ class Trim:
         went: list[Row] = []
         events = db.execute(_OLDEST, (room, trimmed))
         for seq, at, session, id, size in events:
-            if left <= 0 or (seq > head - self._number and at >= self._before):
+            if left <= 0 or not self._goes(seq, at, head):
                 break
             went.append((seq, at, session, id))
             left -= 1 + size // LONG
         events.close()
         return went, left
+
+    def _goes(self, seq: int, at: int, head: int) -> bool:
+        if self._cleared is not None:
+            return seq <= self._cleared[1]
+        return seq <= head - self._number or at < self._before
 
     def _remove(self, db: sqlite3.Connection, room: str, went: list[Row]) -> None:
         db.execute(_DELETE, (room, went[-1][0]))

@@ -128,6 +128,14 @@ class Writer(Worker):
         self._trimmed.update(gone)
         return gone
 
+    def give_up(self, db: sqlite3.Connection, room: str, session: str, id: str) -> Receipt | None:
+        """What became of an event that is not to be appended any more; nothing waits for it then."""
+        if self._refused.get((room, session)) == id:
+            del self._refused[room, session]
+        once = (room, session, id)
+        found = db.execute(_FIND, once).fetchone() or db.execute(_FIND_MARK, once).fetchone()
+        return Receipt(found[0], found[1], duplicate=True) if found else None
+
     def _do(self, db: sqlite3.Connection, job: Any) -> None:
         if not isinstance(job, list):
             super()._do(db, job)

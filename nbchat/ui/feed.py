@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import Future
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from nbchat.core.errors import ChatError
@@ -25,10 +25,10 @@ from nbchat.core.transcript import Row
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
-from nbchat.ui import render
+from nbchat.ui import commands, render
 
 if TYPE_CHECKING:
-    from nbchat.net.receiver import Answer
+    from nbchat.net.questions import Answer
     from nbchat.ui.panel import ChatPanel
 
 
@@ -51,7 +51,7 @@ _RENDERING = Limits(rate=0.2, burst=2)
 """Seconds of rendering in a second: a stranger's hardest texts may not take more of the kernel's time."""
 _PENDING = 50
 """Pending messages that a page is told of."""
-_KINDS = {"said": "s", "joined": "j", "left": "l", "reset": "r", "notice": "n"}
+_KINDS = {"said": "s", "joined": "j", "left": "l", "moderated": "m", "reset": "r", "notice": "n"}
 
 
 class Feed:
@@ -130,13 +130,18 @@ class Feed:
         """A page wants this member's last message back, to say it again."""
         with self._state.changed:
             messages = self._state.transcript.messages
-            last = next((each.text for each in reversed(messages) if each.by == self._state.name), None)
+            mine = (each.text for each in reversed(messages) if each.by == self._state.name and each.text)
+            last = next(mine, None)
         if last is not None:
-            self._answer(recalled=last)
+            self._answer(recalled=commands.typed(last))
 
     def refuse(self, mark: str, text: str, why: str) -> None:
         """A message could not be sent."""
         self._answer(refused={"mark": mark, "text": text, "why": why})
+
+    def done(self, mark: str) -> None:
+        """What a page said was a command."""
+        self._answer(done=mark)
 
     def here(self) -> None:
         """Somebody uses the page."""
@@ -201,6 +206,12 @@ class Feed:
         rows = transcript.after(start)
         self._n = transcript.n
         answers, self._answers = self._answers, []
+        # First of all: a page lets go of what is no longer pending.
+        refused = []
+        while state.refused:
+            message = state.refused.popleft()
+            text = commands.typed(message.text)
+            refused.append({"refused": {"mark": message.id, "text": text, "why": str(message.error)}})
         news: dict[str, Any] = {}
         for part, value in self._facts():
             if self._told.get(part) != value:
@@ -212,9 +223,10 @@ class Feed:
         if typing:
             self._typing_at = max(state.typing[name] for name in typing)
             news["typing"] = typing
+        told = ((self._stamped(each, start), 0) for each in refused)
         if not (news or rows or answers or is_first or is_beat):
-            return iter(())
-        return self._spread(news, start, rows, answers, is_first=is_first)
+            return told
+        return chain(told, self._spread(news, start, rows, answers, is_first=is_first))
 
     def _facts(self) -> Iterator[tuple[str, Any]]:
         state = self._state
@@ -279,7 +291,8 @@ class Feed:
         """Rows as the page gets them, and about how many characters that is.
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
-        out where they say nothing; anything else is ``[kind, text or name]``.
+        out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
+        or name]``, with the first and last seq of what was taken away.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
@@ -287,10 +300,10 @@ class Feed:
         for row in rows:
             message = row.message
             if message is None:
-                packed.append([_KINDS[row.kind], row.text or row.name])
+                packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
                 size += 40
                 continue
-            html = self._render(message.text)
+            html = self._render(message.text) if message.text else ""
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and self._mentions.search(message.text) is not None

@@ -1,7 +1,7 @@
 """%chat in a notebook or in IPython, after ``%load_ext nbchat``.
 
-``%chat`` shows the panel (in a terminal: the newest messages), ``%chat some words`` says them, and a
-cell that begins with ``%%chat`` is said as it stands.
+``%chat`` shows the panel (in a terminal: the newest messages), ``%chat some words`` says them, ``%chat /mute
+bob 10`` is a command as in a panel, and a cell that begins with ``%%chat`` is said as it stands.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
 from nbchat.net.client import Client, connect
+from nbchat.ui import commands
 from nbchat.ui.fold import columns, folded
 from nbchat.ui.panel import ChatPanel, join
 
@@ -28,10 +29,12 @@ class ChatMagics(Magics):
     @line_cell_magic
     def chat(self, line: str, cell: str | None = None) -> Any:
         """Take part in the chat: %chat shows it, %chat TEXT and %%chat say something."""
-        text = line if cell is None else cell
         member = self._member()
+        text = (line if cell is None else cell).rstrip("\n")
         if text.strip():
-            member.send(text.rstrip("\n"))
+            said = commands.obey(member, text) if cell is None else text
+            if said is not None:
+                member.send(said)
             return None
         return self._panel if self._panel is not None else _Listing(member)
 

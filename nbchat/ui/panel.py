@@ -16,7 +16,7 @@ from IPython.display import publish_display_data
 
 from nbchat.core.errors import ChatError, NotConfirmed
 from nbchat.net.client import Client, connect
-from nbchat.ui import saved
+from nbchat.ui import commands, saved
 from nbchat.ui.feed import Feed
 
 _PAGE = Path(__file__).parent / "page"
@@ -75,7 +75,11 @@ class ChatPanel(anywidget.AnyWidget):
                 self._feed.sync(after)
             case {"type": "say", "mark": str(mark), "text": str(text)} if _MARK.fullmatch(mark):
                 try:
-                    self.client._send(text, id=mark)
+                    said = commands.obey(self.client, text)
+                    if said is None:
+                        self._feed.done(mark)
+                    else:
+                        self.client._send(said, id=mark)
                 except ChatError as error:
                     self._feed.refuse(mark, text, str(error))
             case {"type": "older", "before": int(before), "seq": int() | None as seq}:
@@ -94,7 +98,7 @@ class ChatPanel(anywidget.AnyWidget):
         if self._save and hasattr(InteractiveShell.instance(), "kernel"):
             state = self.client._state
             state.wait(lambda: not state.pending or state.status != "connected", _CONFIRM)
-            self._copied = (state.transcript.count, time.monotonic())
+            self._copied = (state.transcript.changes, time.monotonic())
             self._copies.append(f"nbchat-{self.model_id}-{next(_numbers)}")
             _publish(self._copy(), transient={"display_id": self._copies[-1]})
 
@@ -105,13 +109,13 @@ class ChatPanel(anywidget.AnyWidget):
         return {**data, "text/plain": "ChatPanel()", "text/html": saved.placeholder(self.client.room)}
 
     def keep_copy(self, *, at_once: bool = False) -> None:
-        """Bring the copy that is saved with the notebook up to date, if something new was said."""
-        said, at = self.client._state.transcript.count, time.monotonic()
-        if not self._copies or said == self._copied[0]:
+        """Bring the copy that is saved with the notebook up to date, if something was said or taken away."""
+        changes, at = self.client._state.transcript.changes, time.monotonic()
+        if not self._copies or changes == self._copied[0]:
             return
         if at - self._copied[1] < _COPY_PACE and not at_once:
             return
-        self._copied = (said, at)
+        self._copied = (changes, at)
         data = self._copy()
         for display_id in self._copies:
             _publish(data, transient={"display_id": display_id}, update=True)

@@ -16,6 +16,7 @@ from nbchat.core.transcript import Row
 from nbchat.core.visible import indented, one_line
 from nbchat.net.client import Client
 from nbchat.net.state import Outgoing
+from nbchat.ui import commands
 from nbchat.ui.fold import columns, folded
 
 _WAITING = 256
@@ -34,14 +35,14 @@ def words(row: Row) -> str:
             return f"* {one_line(row.name)} {row.kind}"
         case "reset":
             return "* The chat was started anew; what was said before is not in it."
-        case "notice":
+        case "notice" | "moderated":
             return f"* {indented(row.text)}"
 
 
 def greeting(client: Client) -> str:
     """The first line: the room, who is there, and how to leave."""
     who = one_line(f"{client.room}: {', '.join(client.members)}", _MOST)
-    return f"{who}. Enter sends; quit, Ctrl-D or Ctrl-C leaves."
+    return f"{who}. Enter sends, /help tells more; quit, Ctrl-D or Ctrl-C leaves."
 
 
 def _show(line: str) -> None:
@@ -78,6 +79,7 @@ class _Screen:
         client = self._client
         _show(greeting(client))
         prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self._buffer = prompt.default_buffer
         with patch_stdout():
             follow = asyncio.create_task(self._follow())
             typing = asyncio.create_task(self._type(prompt))
@@ -101,7 +103,10 @@ class _Screen:
                 return
             if text.strip():
                 try:
-                    self._client.send(text)
+                    said = commands.obey(self._client, text)
+                    if said is None:
+                        continue
+                    self._client.send(said)
                 except ChatError as error:
                     _show(f"* {indented(str(error))}")
                 else:
@@ -124,9 +129,16 @@ class _Screen:
         state = self._client._state
         with state.changed:
             rows, status, reason = state.transcript.after(self._n), state.status, state.reason
+            refused = [state.refused.popleft() for _ in range(len(state.refused))]
             self._n = state.transcript.n
         for row in rows:
             _show(words(row))
+        for message in refused:
+            _show(f"* {indented(str(message.error))}")
+            if self._buffer.text:
+                _show(f"* was not sent: {indented(message.text)}")
+            else:  # back into the line, to be sent again or changed
+                self._buffer.insert_text(commands.typed(message.text))
         if status != self._status and status != "closed":
             _show("* connected again" if status == "connected" else f"* reconnecting: {one_line(reason)}")
         self._status = status

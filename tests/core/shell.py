@@ -11,6 +11,7 @@ import itertools
 from collections import defaultdict, deque
 
 from nbchat.core import names, wire
+from nbchat.core.effects import Admit, Announce, Append, Drop, Effect, Fetch, Shut, Tell
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import (
     Away,
@@ -31,7 +32,7 @@ from nbchat.core.frames import (
     TypingShown,
     Welcomed,
 )
-from nbchat.core.hub import Admit, Announce, Append, Drop, Effect, Fetch, Hub, Shut, Tell
+from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
 
 BACKLOG = 3

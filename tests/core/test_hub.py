@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbchat.core import wire
+from nbchat.core.effects import Admit, Announce, Append, Drop, Fetch, Shut, Tell
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import (
     Away,
@@ -26,7 +27,7 @@ from nbchat.core.frames import (
     Typing,
     TypingShown,
 )
-from nbchat.core.hub import Admit, Announce, Append, Drop, Fetch, Hub, Shut, Tell
+from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
 from tests.core.shell import PROOF, Client, Shell, check, check_end
 

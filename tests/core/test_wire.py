@@ -33,6 +33,9 @@ def maybe(kind):
     return st.none() | kind
 
 
+held = st.builds(frames.Held, words, maybe(moments))
+
+
 REQUESTS = {
     frames.Hello: st.builds(frames.Hello, seqs, words, hexes),
     frames.Join: st.builds(
@@ -49,6 +52,15 @@ REQUESTS = {
     frames.Page: st.builds(frames.Page, maybe(seqs), st.integers(1, SAFE_INTEGER)),
     frames.Typing: st.builds(frames.Typing),
     frames.Away: st.builds(frames.Away, st.booleans()),
+    frames.Moderate: st.builds(
+        frames.Moderate,
+        ids,
+        st.sampled_from(get_args(frames.Deeds)),
+        maybe(words),
+        maybe(st.floats(0, 366 * 86400)),
+        maybe(seqs),
+    ),
+    frames.Rules: st.builds(frames.Rules, ids),
     frames.Ping: st.builds(frames.Ping),
     frames.Bye: st.builds(frames.Bye),
 }
@@ -62,6 +74,21 @@ EVENTS = {
         st.builds(frames.RoomLimits, text=bounds, line=bounds, page=bounds, ping=st.floats(0.1, 60)),
     ),
     frames.Said: st.builds(frames.Said, seqs, moments, ids, words, words, st.booleans()),
+    frames.Moderated: st.builds(
+        frames.Moderated,
+        seqs,
+        moments,
+        ids,
+        words,
+        words,
+        maybe(words),
+        maybe(moments),
+        maybe(times),
+        maybe(seqs),
+    ),
+    frames.Ruled: st.builds(
+        frames.Ruled, ids, st.booleans(), st.booleans(), times, st.lists(held, max_size=2), st.lists(held)
+    ),
     frames.Joined: st.builds(frames.Joined, infos),
     frames.Changed: st.builds(frames.Changed, infos),
     frames.Left: st.builds(frames.Left, words),

@@ -375,7 +375,7 @@ def test_a_server_that_does_not_know_away_can_still_be_asked(
 
     def ask() -> None:
         ada._receiver._flush()
-        ada._receiver._ask_page(None, 5, page)
+        ada._receiver._questions.page(None, 5, page)
 
     ada._receiver._call(ask)
     assert page.result(PATIENCE) == ([], None)

@@ -111,6 +111,20 @@ def test_a_file_of_a_process_whose_number_another_one_has_is_not_believed() -> N
         young.communicate(b"")
 
 
+def test_a_session_file_that_goes_while_it_is_looked_at_is_nobodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its client has just ended in this very process: that is no reason not to connect."""
+    path = address.keep(None, address.Kept(os.getpid(), "h", 1, "r", "w", "n", "s"))
+
+    def ends(kept: address.Kept, file: object) -> bool:
+        path.unlink()
+        return False
+
+    monkeypatch.setattr(address, "_lives", ends)
+    assert address.take_over("h", 1, "r", "w") is None
+
+
 def test_old_sessions_of_dead_processes_are_removed() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as dead:
         dead.wait()

@@ -4,6 +4,7 @@ A play is a text file; its first lines (``#``) say what it shows. Then one step 
 
     ann connects as "ann"              hello, challenge, proof, join; the welcome is taken
     ann connects as "ann" with {...}   the same, with more fields in the join
+    ann hosts as "ann"                 connects with the server's own key, and so is host
     ann greets                         hello and challenge only; <ann.proof> is her proof from then on
     ann greets with the key "x"        the same with another key; the server's proof has to be wrong then
     ann greets with a key that has ended
@@ -53,7 +54,7 @@ WIRE = ROOT / "docs" / "wire.md"
 STEP = re.compile(
     r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | keeps\ the\ newest\ (?P<kept>\d+) | (?P<stop>stops) )"
     r"|(?P<who>\w+) \s+ (?:"
-    r'(?P<join>connects\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
+    r'(?P<join>connects\ as|hosts\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
     r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended)'
     r'    | a\ key\ for\ "(?P<mine>[^"]*)" ))?'
     r'|(?P<bytes>sends\ the\ bytes) \s+ (?P<literal>".*")'
@@ -206,6 +207,9 @@ class Stage:
         elif step["mine"]:
             link = parse(server.invite(name=step["mine"], once=True))
             key = (link.key_id, link.secret)
+        elif step["join"] == "hosts as":
+            assert server._running is not None
+            key = server._running.key
         elif step["key"]:
             key = (step["key"], "nobody knows it")
         self._actors[who] = Actor(server, *key)

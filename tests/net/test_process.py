@@ -185,6 +185,8 @@ _WITH_MORE = [
     errors.ProtocolError("a_word", "What happened.", fatal=True, id="x"),
     errors.Refused("a_word", "What happened.", "ada2"),
     errors.NameTaken("name_in_use", "What happened.", "ada2"),
+    errors.NotHost("not_host", "What happened."),
+    errors.NoSuchMember("no_such_member", "What happened."),
     errors.NotConfirmed("What happened."),
     errors.CertificateChanged("What happened.", "sha256:0", "sha256:1"),
 ]

@@ -291,3 +291,15 @@ def test_a_file_that_is_locked_cannot_be_opened_and_is_not_damaged(path, python,
             run(path, nothing, is_own_place=is_own_place)
     other.communicate("")
     assert run(path, lambda store: store.head(["lobby"])) == {"lobby": 3}
+
+
+def test_a_refused_message_that_is_given_up_holds_no_other_back(disk):
+    async def test(store):
+        assert await append(store, "s1", "1") == 1
+        with ballast(disk):
+            assert await append(store, "s1", "2", 2_000_000) is StoreFull
+        assert await append(store, "s1", "3") is StoreFull
+        assert await store.give_up("lobby", "s1", "2") is None
+        assert await append(store, "s1", "3") == 2
+
+    run(disk / "chat.db", test)

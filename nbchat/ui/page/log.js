@@ -245,7 +245,8 @@ function makeLog(store) {
     if (item.kind === "said") drawSaid(node, item);
     else {
       const text = item.kind === "presence" ? presenceInWords(item.steps) : item.text;
-      node.append(element("div", { class: "nbchat-line" }, text));
+      const isList = text.includes("\n");
+      node.append(element("div", { class: isList ? "nbchat-line nbchat-list" : "nbchat-line" }, text));
     }
     return { item, node, size: node.getElementsByTagName("*").length + 1 };
   }
@@ -273,7 +274,10 @@ function makeLog(store) {
     }
     if (item.isMention) node.classList.add("nbchat-mention");
     node.append(
-      element("div", { class: "nbchat-text", dir: "auto", title: momentInWords(item.ms) }, rendered(item.html)),
+      element(
+        "div", { class: "nbchat-text", dir: "auto", title: `${momentInWords(item.ms)} · message ${item.seq}` },
+        item.html ? rendered(item.html) : element("i", { class: "nbchat-mark" }, "A host took this message away."),
+      ),
     );
   }
 

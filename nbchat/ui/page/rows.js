@@ -60,11 +60,12 @@ function makeStore(send) {
   function receive(news) {
     store.beat = Date.now();
     takeFacts(news);
+    if (news.refused) takeRefused(news.refused);
     if (news.rows) takeRows(news.rows);
     if (news.pending) takePending(news.pending);
     if (news.older) takeOlder(news.older);
     for (const name of news.typing ?? []) store.typing.set(name, Date.now() + TYPING);
-    if (news.refused) takeRefused(news.refused);
+    if (news.done && store.pending.delete(news.done)) store.tell("showPending"); // it was a command
     if (news.recalled !== undefined) store.tell("recall", news.recalled);
     if (store.last === null || news.newest > store.last) ask();
     store.tell("showState");
@@ -91,6 +92,21 @@ function makeStore(send) {
       if (!store.pending.has(mark)) store.pending.set(mark, { text, isKnown: true, at: Date.now() });
     }
     store.tell("showPending");
+  }
+
+  // A host took messages away: one, or all up to a number.
+  function takeAway([first, last], made) {
+    const isGone = (item) => item.kind === "said" && item.seq >= first && item.seq <= last;
+    if (first > 0) {
+      for (const item of [...store.items, ...made].filter(isGone)) {
+        Object.assign(item, { html: "", isMention: 0 });
+        store.tell("redraw", item);
+      }
+      return;
+    }
+    for (const items of [store.items, made]) items.splice(0, items.findLastIndex(isGone) + 1);
+    store.isAtStart = true;
+    store.tell("restart");
   }
 
   // It goes back into a box; where all have something else in them, it stays in sight, with the reason.
@@ -127,6 +143,7 @@ function makeStore(send) {
         before.steps.push(...item.steps);
         if (!made.length) grown = before;
       } else made.push(item);
+      if (item.gone) takeAway(item.gone, made);
       if (item.mark && store.pending.delete(item.mark)) store.tell("showPending");
       if (item.kind === "said") store.typing.delete(item.by);
     });
@@ -160,6 +177,7 @@ function makeItem(row, key, base) {
   const [kind, who, html, ms, seq, isMention, mark] = row;
   if (kind === "s") return { key, kind: "said", by: who, html, ms: base + ms, seq, isMention, mark };
   if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]] };
+  if (kind === "m") return { key, kind: "line", text: who, gone: row.length > 2 ? row.slice(2, 4) : null };
   const text = kind === "r" ? "The chat was started anew; what was said before is not in it." : who;
   return { key, kind: "line", text };
 }
