@@ -97,11 +97,9 @@ def look(client: nbchat.Client, server: HostileServer, text: str, seen: dict[str
             next(each for each in rows if each.kind == wanted or each.text.startswith(wanted))
         )
 
-    seen["who joined"], seen["who left"], seen["a refusal in the chat"] = (
-        row("joined"),
-        row("left"),
-        row("notice"),
-    )
+    seen["who joined"], seen["who left"] = row("joined"), row("left")
+    (refused,) = state.refused
+    seen["a refusal in the chat"] = f"* {terminal.indented(str(refused.error))}"
     assert "\n" not in "".join(each.text for each in rows)  # in the panel, too, each is one line
     seen["a failed handler's notice"], seen["too fast"] = row("Your function"), row("You are")
     with pytest.raises(errors.Refused) as caught:

@@ -144,6 +144,8 @@ def test_nothing_that_a_server_says_does_anything(desk: lab.Notebook) -> None:
         )  # fmt: skip
         expect(desk.texts.last).to_have_text("that was all")
         expect(desk.log.get_by_text(tags[0]).last).to_be_visible()
+        expect(desk.box).to_have_value("mine")  # what was refused comes back
+        desk.box.fill("")
         desk.box.press_sequentially("@<")
         expect(desk.panel.get_by_role("option").first).to_be_visible()
         for name in ("__proto__", "constructor"):

@@ -101,8 +101,9 @@ def test_what_a_server_can_say(harmless: tuple[set[str], Emulator]) -> None:
         server.say({"type": "said", "text": "that was all", "by": "end"})
         bob.expect("that was all")
         bob.expect("bob>")  # before, the terminal itself would echo what is typed
-        bob.type("quit\r")
+        bob.type("\x15quit\r")  # what was refused is in the line again
         bob.rest()
+        assert bob.process.wait(PATIENCE) == 0
     screen = check(bob, harmless)
     read = "".join(row.removeprefix("    ") for row in screen.rows)
     for text in FOREIGN.values():
