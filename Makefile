@@ -17,7 +17,7 @@ demo: $(VENV)/demo.ok  ## open the demo notebooks in JupyterLab
 	@$(BIN)/python notebooks/demo.py --port $(PORT)
 
 test: $(VENV)/test.ok  ## run every test, the notebooks included
-	@$(BIN)/python -m pytest --nbval
+	@$(BIN)/python -m pytest --nbval --numprocesses 2 --dist loadscope
 
 check: lint test  ## format, lint, types, import arrows, then every test
 

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbchat
 from nbchat.net import client as clients
 from nbchat.net import serve as servers
+
+_MACHINE = re.compile(
+    r"notebooks/|tests/(ui/(?!test_(faces|render|terminal_strangers))|test_(examples|secrets)"
+    r"|net/test_(bounds|client|invites|lan|moderation|outages|process|server))"
+)
+"""Files whose tests use the chat's own ports, or the browser: of these one runs at a time."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers (``make test`` has two) a file's tests stay together in one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "machine" if _MACHINE.match(nodeid) else nodeid.partition("::")[0]
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(autouse=True)
