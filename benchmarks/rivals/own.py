@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--beside", default="idle", choices=["idle", "python", "c"])
     parser.add_argument("--tls", action="store_true")
     arguments = parser.parse_args()
-    options = {"process": True} if arguments.process else {}
+    options = {"process": arguments.process}
     if arguments.tls:
         networks.lan_address = lambda: NETWORK
         options["lan"] = True

@@ -9,7 +9,7 @@ from nbchat.core import looks
 from nbchat.core.errors import BadName
 
 LONGEST = 32
-RESERVED = ("system", "server", "you", "everyone")
+RESERVED = ("system", "server", "you", "everyone", "nbchat")
 _MARKS = frozenset(" _-.'")
 RULE = f"a name is 1 to {LONGEST} letters, digits, spaces or _ - . '"
 
