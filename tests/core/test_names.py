@@ -56,7 +56,19 @@ BAD = {
     "unassigned": "a\u0378",
     "half a surrogate pair": "a\ud800",
 }
-RESERVED = ["nbchat", "NBchat", "system", "System", "SERVER", "You", "everyone", "ｓｙｓｔｅｍ", "ⓢystem", "ſystem", "ＹＯＵ"]
+RESERVED = [
+    "nbchat",
+    "NBchat",
+    "system",
+    "System",
+    "SERVER",
+    "You",
+    "everyone",
+    "ｓｙｓｔｅｍ",
+    "ⓢystem",
+    "ſystem",
+    "ＹＯＵ",
+]
 
 anything = st.text(max_size=200) | st.text(st.characters(categories=["L", "M", "N", "P", "Z"]), max_size=60)
 some_name = anything.map(names.fit)
