@@ -114,7 +114,7 @@ PAYLOADS: tuple[str, ...] = _LINKS + _ANGLES + _AUTO + _LINKS_MORE + _TAGS + _MA
 
 NAMES: tuple[str, ...] = (
     "script", "alert.1.", "onerror", "a-onclick-b", "constructor", "__proto__", "prototype", "toString", "javascript",
-    "nbchat", "innerHTML", "null", "undefined", "NaN", "'-'a'-'", "a'.'b", "hasOwnProperty", "members", "ﷺ", "ﬀ", "𝐞𝐯𝐞",
+    "innerHTML", "null", "undefined", "NaN", "'-'a'-'", "a'.'b", "hasOwnProperty", "members", "ﷺ", "ﬀ", "𝐞𝐯𝐞",
     "a" * 32, "a" + "\u0301" * 20, "שלום", "مرحبا", "ꙮ", "document", "-.-a-.-",
 )  # fmt: skip
 """The nastiest names that the chat lets through."""

@@ -42,6 +42,7 @@ function makeStore(send) {
 
   function askOlder() {
     if (store.isAtStart || store.last === null || Date.now() - olderAt < 3000) return;
+    if (!store.items.length && store.last > 0) return; // rows are on their way, and older ones can't be named yet
     olderAt = Date.now();
     const first = store.items.find((item) => item.kind === "said");
     send({ type: "older", before: store.items[0]?.key ?? store.last + 1, seq: first?.seq ?? null });
