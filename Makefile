@@ -7,7 +7,9 @@ PORT ?= 8888
 FUZZ ?= 600
 CHAOS ?=  # for example: make chaos CHAOS='--kills 20 --messages 100000'
 
-.PHONY: help demo test check lint audit hosts chaos fuzz bench pictures notebooks format clean
+QUICK := -m 'not browser' --ignore=tests/chaos --ignore=tests/fuzz
+
+.PHONY: help demo test quick pythons lowest check lint audit hosts chaos fuzz bench pictures notebooks format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -18,6 +20,16 @@ demo: $(VENV)/demo.ok  ## open the demo notebooks in JupyterLab
 
 test: $(VENV)/test.ok  ## run every test, the notebooks included
 	@$(BIN)/python -m pytest --nbval --numprocesses 2 --dist loadscope
+
+quick: $(VENV)/test.ok  ## all tests but those of browser, chaos and fuzz
+	@$(BIN)/python -m pytest --nbval --numprocesses 2 --dist loadscope $(QUICK)
+
+pythons:  ## make quick with each other Python that is found here, in environments of their own
+	@$(PYTHON) tests/pythons.py
+
+lowest:  ## make quick with the lowest versions of everything that pyproject.toml allows
+	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/lowest.ok
+	@.venv-lowest/bin/python -m pytest --nbval --numprocesses 2 --dist loadscope $(QUICK)
 
 check: lint test  ## format, lint, types, import arrows, then every test
 
@@ -62,7 +74,16 @@ notebooks: $(VENV)/test.ok  ## run the notebooks and write their outputs into th
 	$(BIN)/python notebooks/refresh.py
 
 clean:  ## remove .venv and what tests and tools leave
-	rm -rf $(VENV) .venv-hosts .venv-kernel6 .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+
+# The resolver of pip takes the newest only; uv's takes the lowest as well.
+.venv-lowest/lowest.ok: pyproject.toml
+	@$(PYTHON) -m venv --clear .venv-lowest
+	@echo "Installing the lowest versions into .venv-lowest ..."
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv-lowest/bin/python -m uv pip install --quiet --python .venv-lowest/bin/python \
+		--resolution lowest-direct --editable '.[test]'
+	@touch $@
 
 # One mark a set of packages; a changed pyproject.toml installs again.
 $(VENV)/%.ok: pyproject.toml

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+import warnings
 from collections import deque
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anywidget
+from comm import DummyComm
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
@@ -132,7 +134,8 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
 
     The arguments and errors are those of :func:`nbchat.connect`. Running the same call again in a
     notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
-    place; with ``save=False`` it keeps none.
+    place; with ``save=False`` it keeps none. Where no notebook is there to show it, a RuntimeWarning says
+    what to install or to type instead.
     """
     asked = url if isinstance(url, str) else getattr(url, "port", None)
     if isinstance(url, str) and "://" in url:
@@ -155,9 +158,16 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
             panel.client._state.transcript.notice(lost)
             panel.client._state.touch()
     _panels[key] = panel
+    if isinstance(panel.comm, DummyComm):  # ipywidgets' word for: there is no page
+        warnings.warn(_NO_NOTEBOOK, RuntimeWarning, stacklevel=2)
     return panel
 
 
+_NO_NOTEBOOK = (
+    "A panel shows in a notebook, and this is none: you are in the chat, but nothing shows it. "
+    "To have notebooks: python -m pip install jupyterlab, then: jupyter lab. "
+    "Without: type nbchat join in a terminal, or use nbchat.connect() in a program."
+)
 _publish: Any = publish_display_data
 _numbers = count(1)
 _panels: dict[tuple[object, str | None, str], ChatPanel] = {}

@@ -23,7 +23,7 @@ from nbchat.store import open_store
 store = open_store(sys.argv[1], time.time)
 os.register_at_fork(after_in_child=store.forked)
 loop = asyncio.new_event_loop()
-threading.Thread(target=loop.run_forever, daemon=True).start()
+threading.Thread(target=loop.run_forever, name="nbchat loop", daemon=True).start()  # as the server's
 
 def do(work):
     return asyncio.run_coroutine_threadsafe(work, loop).result(20)
