@@ -37,6 +37,8 @@ _COLOURS = {
 """Of what ``render`` gives a class: about 4 to 1 on white and on black, the best there is for both."""
 _GREY = "rgba(128,128,128,.16)"
 _LINE = "1px solid rgba(128,128,128,.45)"
+_BLOCK = "display:block;float:none;clear:both;width:auto;font-weight:normal"
+"""Of names and texts: Jupyter's own looks of a <dl> are two columns."""
 _STYLES = {
     "pre": "margin:4px 0;padding:8px 10px;border-radius:6px;overflow:auto;white-space:pre;"
     f"background:{_GREY}",
@@ -118,14 +120,14 @@ def _message(
     is_new_day = at is not None and (before is None or _at(before, zone).date() != at.date())  # type: ignore[union-attr]
     if at is not None and is_new_day:
         day = f"{at:%A} {at.day} {at:%B} {at.year}"
-        parts.append(f'<dt style="text-align:center;font-weight:normal;opacity:.75">{day}</dt>\n<dd></dd>')
+        parts.append(f'<dt style="{_BLOCK};text-align:center;opacity:.75">{day}</dt>')
     goes_on = before is not None and before.by == message.by and not is_new_day
     if goes_on and before is not None and at is not None:
         goes_on = message.ms - before.ms < _GROUP
     if not goes_on:
-        parts.append(f'<dt style="margin:10px 0 2px;font-weight:normal">{_author(message, at)}</dt>')
+        parts.append(f'<dt style="{_BLOCK};margin:10px 0 2px">{_author(message, at)}</dt>')
     # Set in from the names, so that no line of a message (**boss**: …) can be taken for another's.
-    style = "margin:0 0 2px 42px;white-space:pre-wrap;overflow-wrap:anywhere"
+    style = f"{_BLOCK};margin:0 0 2px 42px;white-space:pre-wrap;overflow-wrap:anywhere"
     parts.append(f'<dd dir="auto" style="{style}">{_styled(html(message.text))}</dd>')
     return "\n".join(parts)
 
@@ -178,5 +180,5 @@ def _tag(tag: re.Match[str]) -> str:
     if group:
         return f'<span class="{group}" style="color:{_COLOURS[group]}">'
     if name == "code" and tag.string.endswith("<pre>", 0, tag.start()):
-        return tag[0]
+        return '<code style="padding:0;background:none">'
     return f'<{name}{attributes or ""} style="{_STYLES[name]}">'
