@@ -117,8 +117,9 @@ class ChatPanel(anywidget.AnyWidget):
     def save(self, save: bool) -> None:
         self._save = bool(save)
         if self._copies:
-            self._feed.saving(self._save)
-            self.keep_copy(at_once=True)
+            self._feed.saving(self._save)  # its thread brings the copy up to date, if there is a page
+            if not self._feed.has_page:
+                self.keep_copy(at_once=True)
 
     def _ipython_display_(self, **kwargs: Any) -> None:
         bundle = self._repr_mimebundle_()

@@ -411,5 +411,5 @@ def test_what_is_saved_of_a_chat() -> None:
     assert 16_000 < len(long) < 120_000
     assert "ada" not in saved.copy([])
     lines = saved.copy([Message(1, "ada", "a\nb\n```\nc\nd\n```")])
-    assert ">a<br>b<pre style=" in lines
+    assert "a<br>b</p><pre style=" in lines
     assert ">c\nd\n</code></pre>" in lines
