@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from nbchat.core import names
 from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
 from nbchat.core.visible import one_line
-from nbchat.net.link import Address, is_loopback, parse
+from nbchat.net.link import Address, from_file, is_loopback, parse
 
 T = TypeVar("T", bound=Struct)
 
@@ -122,12 +122,19 @@ class Target:
                 self._fixed = parse(link)
         elif isinstance(own := getattr(url, "_running", None), Running):
             self._seen = own
+        elif isinstance(url, Address):
+            self._fixed = url
+        elif isinstance(url, os.PathLike):
+            self._fixed = from_file(Path(url))
         elif isinstance(url, str) and "://" in url:
             self._fixed = parse(url)
         elif isinstance(url, str):
             self._name = names.check(url, "chat's name")
         else:
-            raise BadLink(f"A {type(url).__name__} is no link (text), no chat's name and no server.")
+            raise BadLink(
+                f"A {type(url).__name__} is no link (text), no file with one (a Path), no chat's name and "
+                "no server."
+            )
 
     def find(self) -> Address:
         """Where to connect. Raises NoServerFound, SeveralServers or BadLink, which say what to type."""
@@ -164,7 +171,8 @@ class Target:
         if self._name is None:
             return (
                 "No chat runs on this machine. Start one with nbchat.serve() in a notebook, or paste the "
-                "link you were given: nbchat.join('nbchat://…')"
+                "link you were given: nbchat.join('nbchat://…'). So that it does not stand in the cell, put "
+                "it into the variable NBCHAT_URL, or into a file: nbchat.join(pathlib.Path('link.txt'))."
             )
         others = [server.label for server in running()]
         rest = f" These run: {', '.join(others)}." if others else ""

@@ -385,8 +385,9 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
     """Join a room without a panel: for scripts, bots, tests and REPLs.
 
     ``url``: a link (``nbchat://…`` or, for a first-generation server, ``plain://host:port``), a chat's
-    name, or a server object. Without it: this process's own server, else the link in NBCHAT_URL, else the
-    server that runs on this machine.
+    name, a server object, or a ``pathlib.Path`` to a file that only you can read, with a link in its first
+    line. Without it: this process's own server, else the link in NBCHAT_URL, else the server that runs on
+    this machine.
 
     ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
     behind it if that is taken. In a JupyterHub names come from the Hub: a name there begins with yours.

@@ -6,17 +6,23 @@ then the connection is encrypted, and nothing is said to whoever shows another c
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from msgspec import Struct
 
 from nbchat.core import names
 from nbchat.core.errors import BadLink, BadName
+from nbchat.core.visible import one_line
 
 DEFAULT_PORT = 14900
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+_LONGEST = 4096
+"""Bytes of a file in which a link is looked for."""
 _HOST = re.compile(r"[\w.:%-]{1,253}")
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -85,6 +91,26 @@ def parse(link: str) -> Address:
             "copy it to its end."
         )
     return Address(host, port, room, key_id, secret, is_plain, pin)
+
+
+def from_file(path: Path) -> Address:
+    """The link in a file's first line. Raises :class:`BadLink` that says what is wrong with the file, also
+    if it is this user's and others can read it."""
+    path = path.expanduser()
+    shown = one_line(str(path))
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            # Of somebody else's file its owner decides who reads it; and Windows has no such bits.
+            if os.name == "posix" and status.st_mode & 0o077 and status.st_uid == os.getuid():
+                raise BadLink(
+                    f"Others on this machine may read {shown}, and so use the link in it. In a terminal, "
+                    f"type chmod 600 {one_line(shlex.quote(str(path)))} and then try again."
+                )
+            text = file.read(_LONGEST).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise BadLink(f"The link's file {shown} cannot be read: {error.strerror}.") from None
+    return parse(next((line for line in text.splitlines() if line.strip()), ""))
 
 
 def _is_host(host: str) -> bool:

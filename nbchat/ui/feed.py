@@ -25,7 +25,8 @@ from nbchat.core.transcript import Row
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
-from nbchat.ui import commands, render
+from nbchat.ui import commands
+from nbchat.ui.rendered import Rendered
 
 if TYPE_CHECKING:
     from nbchat.net.questions import Answer
@@ -47,8 +48,6 @@ _AWAY = 300.0
 """Seconds without a sign of life in the page before its person is away."""
 _HISTORY = 2**52
 """A message from the history has the number seq - 2**52: below all rows, in its order."""
-_RENDERING = Limits(rate=0.2, burst=2)
-"""Seconds of rendering in a second: a stranger's hardest texts may not take more of the kernel's time."""
 _PENDING = 50
 """Pending messages that a page is told of."""
 _KINDS = {"said": "s", "joined": "j", "left": "l", "moderated": "m", "reset": "r", "notice": "n"}
@@ -71,9 +70,11 @@ class Feed:
         self._typing_at = 0.0
         self._here_at = time.monotonic()
         self._mentions = _mentions(client.name)
-        self._rendering = Rate(_RENDERING, time.monotonic())
+        self.rendered = Rendered()
         self.has_page = False
         """True once a page has asked for anything."""
+        self.saves: bool | None = None
+        """Whether the notebook keeps the last messages; None where it has no place for them."""
 
     def start(self, panel: ChatPanel) -> None:
         """Feed a panel for as long as it lives; the thread holds it weakly."""
@@ -142,6 +143,11 @@ class Feed:
     def done(self, mark: str) -> None:
         """What a page said was a command."""
         self._answer(done=mark)
+
+    def saving(self, saves: bool) -> None:
+        """The notebook keeps the last messages, or keeps none."""
+        self.saves = saves
+        self._wake()
 
     def here(self) -> None:
         """Somebody uses the page."""
@@ -240,6 +246,7 @@ class Feed:
                 "room": state.room,
                 "log": state.transcript.log_id,
                 "limit": state.text_limit,
+                "saves": self.saves,
             },
         )
         members = state.transcript.members.values()
@@ -303,7 +310,7 @@ class Feed:
                 packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
                 size += 40
                 continue
-            html = self._render(message.text) if message.text else ""
+            html = self.rendered.html(message.text) if message.text else ""
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and self._mentions.search(message.text) is not None
@@ -312,15 +319,6 @@ class Feed:
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed}, size
-
-    def _render(self, text: str) -> str:
-        """A message as HTML: with its Markdown, unless that has taken too much time lately."""
-        if self._rendering.wait(time.monotonic()) > 0:
-            return render.plain(text)
-        begun = time.thread_time()  # a cell that computes is not counted
-        html = render.html(text)
-        self._rendering.take(time.thread_time() - begun)
-        return html
 
 
 def _lists(rows: list[Row]) -> Iterator[list[Row]]:

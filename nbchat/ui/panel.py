@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 import warnings
 from collections import deque
+from datetime import datetime, tzinfo
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import anywidget
 from comm import DummyComm
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError, NotConfirmed
+from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed
 from nbchat.net.client import Client, connect
+from nbchat.net.link import Address
 from nbchat.ui import commands, saved
+from nbchat.ui.ask import ask
 from nbchat.ui.feed import Feed
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("looks", "rows", "log", "box", "sides", "panel")
+_SCRIPTS = ("looks", "rows", "log", "box", "sides", "menu", "panel")
 _MARK = re.compile(r"[0-9a-f]{16}")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
 _COPY_PACE = 10.0
 """Seconds between two updates of the copy that is saved with the notebook."""
 _CONFIRM = 1.0
@@ -35,7 +41,8 @@ class ChatPanel(anywidget.AnyWidget):
 
     Show it as a cell's value, like any widget, as often as wanted: ``panel``. ``panel.client`` is the
     :class:`~nbchat.Client` behind it, ``panel.layout`` its size, as of every widget. With ``save=False``
-    the notebook's file keeps nothing of what was said. Its methods may be called from any thread.
+    the notebook's file keeps nothing of what was said; :attr:`save` is a switch in the panel, too. Its
+    methods may be called from any thread.
     """
 
     # An anywidget's script is one module: these have no imports, and the last one exports.
@@ -45,8 +52,11 @@ class ChatPanel(anywidget.AnyWidget):
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
         self.client = client
         self._save = save
+        self._zone: tzinfo | None = None  # a page's; without a page nothing has times
         self._copies: deque[str] = deque(maxlen=10)
-        self._copied = (0, 0.0)
+        self._copied: tuple[object, ...] = ()
+        self._copied_at = 0.0
+        self._link: Address | None = None
         self._feed = Feed(client)
         super().__init__(**layout)
         self._feed.start(self)
@@ -90,19 +100,46 @@ class ChatPanel(anywidget.AnyWidget):
                 self.client.typing()
             case {"type": "here"}:
                 self._feed.here()
+            case {"type": "zone", "zone": str(zone)}:
+                self._zone = _zone(zone)
+            case {"type": "save", "on": bool(on)}:
+                self.save = on
             case {"type": "recall"}:
                 self._feed.recall()
 
     # ── what a cell shows ──
 
+    @property
+    def save(self) -> bool:
+        """Whether the notebook's file keeps the last messages. Set it, and what is saved from then on has
+        them, or has none."""
+        return self._save
+
+    @save.setter
+    def save(self, save: bool) -> None:
+        self._save = bool(save)
+        if self._copies:
+            self._feed.saving(self._save)  # its thread brings the copy up to date, if there is a page
+            if not self._feed.has_page:
+                self.keep_copy(at_once=True)
+
     def _ipython_display_(self, **kwargs: Any) -> None:
-        _publish(self._repr_mimebundle_())
-        if self._save and hasattr(InteractiveShell.instance(), "kernel"):
-            state = self.client._state
+        bundle = self._repr_mimebundle_()
+        if not hasattr(InteractiveShell.instance(), "kernel"):
+            _publish(bundle)
+            return
+        # The words stand in the second output, once; who cannot show a widget shows these here: none.
+        _publish({**bundle, "text/html": "<span></span>"})
+        state = self.client._state
+        if self._save:
             state.wait(lambda: not state.pending or state.status != "connected", _CONFIRM)
-            self._copied = (state.transcript.changes, time.monotonic())
-            self._copies.append(f"nbchat-{self.model_id}-{next(_numbers)}")
-            _publish(self._copy(), transient={"display_id": self._copies[-1]})
+        made_of, copy = self._made_of(), self._copy()
+        name = f"nbchat-{self.model_id}-{next(_numbers)}"
+        _publish(copy, transient={"display_id": name})
+        self._copied_at = time.monotonic()
+        self._copied = () if self._copies else made_of  # an older one still has to become a line
+        self._copies.append(name)
+        self._feed.saving(self._save)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
@@ -111,33 +148,59 @@ class ChatPanel(anywidget.AnyWidget):
         return {**data, "text/plain": "ChatPanel()", "text/html": saved.placeholder(self.client.room)}
 
     def keep_copy(self, *, at_once: bool = False) -> None:
-        """Bring the copy that is saved with the notebook up to date, if something was said or taken away."""
-        changes, at = self.client._state.transcript.changes, time.monotonic()
-        if not self._copies or changes == self._copied[0]:
+        """Bring the copy that is saved with the notebook up to date, if something was said or taken away,
+        or saving was switched."""
+        made_of, now = self._made_of(), time.monotonic()
+        if not self._copies or made_of == self._copied:
             return
-        if at - self._copied[1] < _COPY_PACE and not at_once:
+        is_only_news = self._copied[1:] == made_of[1:]
+        if is_only_news and now - self._copied_at < _COPY_PACE and not at_once:
             return
-        self._copied = (changes, at)
+        self._copied, self._copied_at = made_of, now
         data = self._copy()
-        for display_id in self._copies:
+        *older, newest = self._copies
+        if self._feed.has_page:  # a notebook that is executed without one is the same each time
+            self.leave_line(older)
+            self._copies = deque([newest], self._copies.maxlen)
+            older = []
+        for display_id in (*older, newest):
             _publish(data, transient={"display_id": display_id}, update=True)
 
+    def leave_line(self, places: list[str] | None = None) -> None:
+        """Say that the panel is in another cell: at ``places``, or wherever it was."""
+        data = {"text/html": saved.moved(), "text/plain": "(the chat moved to another cell)"}
+        for display_id in self._copies if places is None else places:
+            _publish(data, transient={"display_id": display_id}, update=True)
+
+    def _made_of(self) -> tuple[object, ...]:
+        """What the copy depends on."""
+        return (self.client._state.transcript.changes if self._save else 0, self._save, self._zone)
+
     def _copy(self) -> dict[str, str]:
-        return {"text/html": saved.copy(self.client.messages), "text/plain": "(the last messages)"}
+        head = saved.placeholder(self.client.room)
+        messages = self.client.messages if self._save else []
+        html = saved.copy(messages, head, html=self._feed.rendered.html, zone=self._zone)
+        return {"text/html": html, "text/plain": "(the last messages)" if self._save else "(nothing is kept)"}
 
     def __repr__(self) -> str:
         return f"<nbchat panel, {self.client!r}>"
 
 
-def join(url: object = None, name: str | None = None, room: str = "lobby", *, save: bool = True) -> ChatPanel:
+def join(
+    url: object = None, name: str | None = None, room: str = "lobby", *, save: bool | None = None
+) -> ChatPanel:
     """Join a room and get a panel for it; put the panel on a cell's last line to see it.
 
-    The arguments and errors are those of :func:`nbchat.connect`. Running the same call again in a
-    notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
-    place; with ``save=False`` it keeps none. Where no notebook is there to show it, a RuntimeWarning says
+    The arguments and errors are those of :func:`nbchat.connect`. If there is no ``url`` and no chat is
+    found, you are asked for a link, and what you type is not shown; where nobody can be asked, that is
+    NoServerFound at once. Running the same call again in a notebook replaces the panel it made before, and
+    goes on with the link that was typed. Where no notebook is there to show the panel, a RuntimeWarning says
     what to install or to type instead.
+
+    A saved notebook shows the last 50 messages in the panel's place; with ``save=False`` it keeps none.
+    Without ``save`` it is as the panel before was switched, and at first True.
     """
-    asked = url if isinstance(url, str) else getattr(url, "port", None)
+    asked = str(url) if isinstance(url, str | os.PathLike) else getattr(url, "port", None)
     if isinstance(url, str) and "://" in url:
         asked = hashlib.sha256(url.encode()).hexdigest()
     key = (asked, name, room)
@@ -147,12 +210,21 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
             old.close()
         except NotConfirmed as error:
             lost = str(error)
+    link: Address | None = None
     try:
-        client = connect(url, name, room)
+        try:
+            client = connect(url, name, room)
+        except NoServerFound:
+            if url is not None or (link := (old._link if old is not None else None) or ask()) is None:
+                raise
+            client = connect(link, name, room)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # as in connect()
         raise error.with_traceback(None) from error.__cause__
-    panel = ChatPanel(client, save=save)
+    panel = ChatPanel(client, save=save if save is not None else old is None or old.save)
+    panel._link = link
+    if old is not None and old._feed.has_page:
+        old.leave_line()
     if lost:
         with panel.client._state.changed:
             panel.client._state.transcript.notice(lost)
@@ -168,6 +240,18 @@ _NO_NOTEBOOK = (
     "To have notebooks: python -m pip install jupyterlab, then: jupyter lab. "
     "Without: type nbchat join in a terminal, or use nbchat.connect() in a program."
 )
+
+
+def _zone(name: str) -> tzinfo | None:
+    """The time zone of that name, or this machine's if it is not known here."""
+    if _ZONE.fullmatch(name):
+        try:
+            return ZoneInfo(name)
+        except (ValueError, OSError, LookupError):  # no such zone; a system without any
+            pass
+    return datetime.now().astimezone().tzinfo
+
+
 _publish: Any = publish_display_data
 _numbers = count(1)
 _panels: dict[tuple[object, str | None, str], ChatPanel] = {}

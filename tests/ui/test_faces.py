@@ -457,8 +457,9 @@ def test_saved_copies_and_cards(text: str) -> None:
     room = Outline(saved.placeholder(text))
     assert room.tags == {("i", "")}
     copy = Outline(saved.copy([Message(1, text, f"{text}\n**boss**: my key"), Message(2, "ada", "hi")]))
-    assert {tag for tag, _ in copy.tags} <= render.ALLOWED_TAGS | {"div", "dl", "dt", "dd", "b"}
-    assert copy.text["dt"] == f"{visible_on_a_page(text)}: ada: "
+    assert {tag for tag, _ in copy.tags} <= render.ALLOWED_TAGS | {"div", "dl", "dt", "dd", "b", "style"}
+    assert copy.text["dt"].endswith(f"{visible_on_a_page(text)}Aada")
+    assert copy.text["style"] == Outline(saved.moved()).text["style"], "nothing of a stranger's is in there"
     assert copy.text["b"] == f"{visible_on_a_page(text)}ada"
     assert copy.text["dd"].count("boss") >= 1
     for shown in ("".join(room.text.values()), "".join(copy.text.values())):

@@ -26,6 +26,7 @@ export default () => {
         document.addEventListener(name, here, { signal: end.signal, passive: true, capture: true });
       }
       store.ask();
+      model.send({ type: "zone", zone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "" });
       return () => {
         model.off("msg:custom", receive);
         clearInterval(clock);
@@ -55,13 +56,14 @@ function makeView(store, el) {
   const typing = makeTyping(store);
   const box = makeBox(store, () => giveBack(el));
   const status = makeStatus(store, root);
+  const menu = makeMenu(store);
   root.append(
     element(
       "div", { class: "nbchat-main" },
       element("div", { class: "nbchat-talk" }, log.area, typing.area, box.problem, box.area),
       members.area,
     ),
-    status.area,
+    element("div", { class: "nbchat-foot" }, status.area, menu.area),
   );
   const frame = element("div", { class: "nbchat-frame" }, root);
   el.append(frame);
@@ -94,7 +96,7 @@ function makeView(store, el) {
     recall: box.recall,
     showState() {
       root.toggleAttribute("data-live", store.state !== null);
-      for (const each of [log, members, typing, box, status]) each.showState();
+      for (const each of [log, members, typing, box, status, menu]) each.showState();
     },
     end() {
       log.end();
