@@ -13,7 +13,7 @@ from nbchat.core import names as rules
 EVERYONE = "everyone"
 """Who is called by ``@everyone``, whatever the names are."""
 
-_UNSPACED = re.compile(
+UNSPACED = re.compile(
     "[\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aad\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029"
     "\u3031-\u3035\u3038-\u303c\u3041-\u31ff\u3400-\u9fff\ua000-\ua4cf\ua960-\ua97f\uaa60-\uaadf\uac00-\ud7ff"
     "\uf900-\ufaff\uff66-\uffdc\U00016fe0-\U00018fff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff]"
@@ -24,15 +24,15 @@ _IN_NAMES = "_-.'\u2019"
 """What a name can go on with, after which it is another name if a letter follows."""
 _GENITIVE = re.compile("['\u2019][sS](?![\\w@])")
 
-_CLOSING = (
-    "\u2026\u2019\u201d\u00bb\u203a\u3000-\u3003\u3008-\u3011\u3014-\u301f"
-    "\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f\uff5b\uff5d-\uff65"
+ENDS_LINK = re.compile(
+    "[\u060c\u061b\u061f\u06d4\u0964\u0965\u00ab\u00bb\u2018-\u201f\u2026\u2039\u203a\u3000-\u3003\u3008-\u3020"
+    "\u3030\ufe10-\ufe6b\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]"
 )
-"""Marks of CJK and other typography that no address has: a link ends before them."""
+"""Marks that no address has, of CJK and other scripts, and quotation marks: a link ends before them."""
 _LINK = re.compile(
     r"(?:[a-z][a-z0-9+.-]{0,30}://|mailto:|www\.|"
     r"(?<![\w.@-])(?:[a-z0-9-]{1,63}\.){1,8}[a-z]{2,24}(?::\d+)?/)"  # example.org/@ada
-    rf"[^\s<>\"`{_CLOSING}]*",
+    rf"(?:(?!{ENDS_LINK.pattern})[^\s<>\"`])*",
     re.IGNORECASE,
 )
 
@@ -42,16 +42,26 @@ _TICKS = re.compile(r"(\\*)(`+)")
 _BLANK = re.compile(r"\n[ \t]*(?=\n)")
 
 
-def spans(text: str, names: Iterable[str]) -> list[tuple[int, int]]:
+class Known(frozenset[str]):
+    """Names made ready, for many texts: give it in the place of ``names``."""
+
+    def __new__(cls, names: Iterable[str] = ()) -> Known:
+        return super().__new__(cls, {_folded(name) for name in names} | {EVERYONE})
+
+
+def spans(text: str, names: Iterable[str], *, markdown: bool = True) -> list[tuple[int, int]]:
     """Where a text calls one of these names, or everyone: begin and end of each ``@name`` in it, in order.
 
     ``names`` are members' names in any number; of several that fit the longest counts (``@ada lovelace``,
     ``@bob2``). Case, width and the way of writing accents do not count, as for names in general. A name ends
-    where no letter or digit goes on: ``@ada's``, ``@ada:`` and ``@ada你好`` call ada, ``@adam`` does not, nor
-    ``@ada.b``. What stands in code (`` `@ada` ``, a fence, an indented block, a Python session), in a link or in
-    an address of mail calls nobody. Linear in the text's length. Pure: any thread.
+    where no letter or digit goes on: ``@ada's``, ``@ada:`` and ``@ada你好`` call ada, ``@adam`` and
+    ``@ada.b`` do not.
+
+    What stands in code (`` `@ada` ``, a fence, an indented block, a Python session), in a link or in an
+    address of mail calls nobody. ``markdown=False``: for a piece of a text that has no code in it. Linear in
+    the text's length. Pure: any thread.
     """
-    return [(begin, end) for begin, end, _ in _found(text, names)]
+    return [(begin, end) for begin, end, _ in _found(text, names, markdown=markdown)]
 
 
 def is_mentioned(text: str, name: str, names: Iterable[str] = ()) -> bool:
@@ -61,15 +71,16 @@ def is_mentioned(text: str, name: str, names: Iterable[str] = ()) -> bool:
     count for ``ada``. Whoever asks leaves out what a member said itself. Pure: any thread.
     """
     mine = {_folded(name), EVERYONE}
-    return any(who in mine for _, _, who in _found(text, (name, *names)))
+    known = names if isinstance(names, Known) and mine <= names else Known((name, *names))
+    return any(who in mine for _, _, who in _found(text, known))
 
 
-def _found(text: str, names: Iterable[str]) -> Iterator[tuple[int, int, str]]:
+def _found(text: str, names: Iterable[str], *, markdown: bool = True) -> Iterator[tuple[int, int, str]]:
     """Begin, end and folded name of each mention."""
     if "@" not in text and "\uff20" not in text:
         return
-    known = {_folded(name) for name in names} | {EVERYONE}
-    words = _without_code_and_links(text)
+    known = names if isinstance(names, Known) else Known(names)
+    words = _without_links(_without_code(text) if markdown else text)
     signs = [found.start() for found in re.finditer("[@\uff20]", words)]
     for sign, following in pairwise([*signs, len(words)]):
         if not _begins(words, sign):
@@ -100,7 +111,7 @@ def _ends(text: str, end: int) -> bool:
         return False
     if after[0] in _IN_NAMES:
         return not (len(after) > 1 and _is_letter(after[1])) or _GENITIVE.match(text, end) is not None
-    if _UNSPACED.match(text[end - 1]) and after[0].isalpha():
+    if UNSPACED.match(text[end - 1]) and after[0].isalpha():
         return True
     return not _is_letter(after[0])
 
@@ -108,7 +119,7 @@ def _ends(text: str, end: int) -> bool:
 def _is_letter(char: str) -> bool:
     """Whether it goes on a word: a letter, digit or accent of a script with blanks between words."""
     is_part = char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
-    return is_part and _UNSPACED.match(char) is None
+    return is_part and UNSPACED.match(char) is None
 
 
 @lru_cache(maxsize=4096)
@@ -119,8 +130,15 @@ def _folded(name: str) -> str:
 # ── what is no talk ─────────────────────────────────────────────────────────────────────────────
 
 
-def _without_code_and_links(text: str) -> str:
-    """The text with blanks for its code and links, each character in its place."""
+def _without_links(text: str) -> str:
+    """The text with blanks for its links, each character in its place."""
+    if "/" in text or ":" in text or "www." in text:
+        return _LINK.sub(lambda found: " " * len(found[0]), text)
+    return text
+
+
+def _without_code(text: str) -> str:
+    """As that, for code."""
     if "`" in text or "~~~" in text or ">>> " in text or "    " in text or "\t" in text:
         text = "\n".join(_without_blocks(text.split("\n")))
     if "`" in text:
@@ -130,8 +148,6 @@ def _without_code_and_links(text: str) -> str:
             parts.append(_without_spans(text[begin:end]))
             begin = end
         text = "".join(parts)
-    if "/" in text or ":" in text or "www." in text:
-        text = _LINK.sub(lambda found: " " * len(found[0]), text)
     return text
 
 

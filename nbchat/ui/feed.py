@@ -10,15 +10,15 @@ Rendering is done here, outside the lock, so the receive thread never waits for 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from nbchat.core import mentions
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Row
@@ -51,6 +51,8 @@ _RENDERING = Limits(rate=0.2, burst=2)
 """Seconds of rendering in a second: a stranger's hardest texts may not take more of the kernel's time."""
 _PENDING = 50
 """Pending messages that a page is told of."""
+_KNOWN = 2000
+"""Names that are marked where a message calls them."""
 _KINDS = {"said": "s", "joined": "j", "left": "l", "moderated": "m", "reset": "r", "notice": "n"}
 
 
@@ -70,7 +72,8 @@ class Feed:
         self._facts_told = 0
         self._typing_at = 0.0
         self._here_at = time.monotonic()
-        self._mentions = _mentions(client.name)
+        self._names: dict[str, None] = {}
+        self._known: mentions.Known | None = None
         self._rendering = Rate(_RENDERING, time.monotonic())
         self.has_page = False
         """True once a page has asked for anything."""
@@ -216,9 +219,10 @@ class Feed:
         for part, value in self._facts():
             if self._told.get(part) != value:
                 self._told[part] = news[part] = value
+        if "members" in news:
+            self._know(transcript.members)
         if "state" in news:
             news["state"] = {**news["state"], "retry_in": max(0.0, state.retry_at - time.monotonic())}
-            self._mentions = _mentions(state.name)
         typing = [name for name, heard in state.typing.items() if heard > self._typing_at]
         if typing:
             self._typing_at = max(state.typing[name] for name in typing)
@@ -300,25 +304,45 @@ class Feed:
         for row in rows:
             message = row.message
             if message is None:
+                if row.kind in ("joined", "left"):
+                    self._know((row.name,))
                 packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
                 size += 40
                 continue
+            self._know((message.by,))
             html = self._render(message.text) if message.text else ""
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
-            is_mention = not is_own and self._mentions.search(message.text) is not None
+            is_mention = not is_own and mentions.is_mentioned(message.text, self._state.name, self._callable)
             if is_own or is_mention:
                 entry += [int(is_mention), *([message.id] if is_own else [])]
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed}, size
 
+    def _know(self, names: Iterable[str]) -> None:
+        """Remember these names: of who is there or was seen, the newest stay."""
+        for name in names:
+            if name not in self._names:
+                self._known = None
+            self._names.pop(name, None)
+            self._names[name] = None
+        while len(self._names) > _KNOWN:
+            del self._names[next(iter(self._names))]
+
+    @property
+    def _callable(self) -> mentions.Known:
+        """Whom a message may call."""
+        if self._known is None:
+            self._known = mentions.Known(self._names)
+        return self._known
+
     def _render(self, text: str) -> str:
         """A message as HTML: with its Markdown, unless that has taken too much time lately."""
         if self._rendering.wait(time.monotonic()) > 0:
             return render.plain(text)
         begun = time.thread_time()  # a cell that computes is not counted
-        html = render.html(text)
+        html = render.html(text, self._callable)
         self._rendering.take(time.thread_time() - begun)
         return html
 
@@ -336,8 +360,3 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
         size += length
     if part:
         yield part
-
-
-def _mentions(name: str) -> re.Pattern[str]:
-    """What calls a member of this name: @name or @everyone, as a word of its own."""
-    return re.compile(rf"(?<![\w@])@(?:{re.escape(name)}|everyone)(?![\w@]|[-.'][^\W_])", re.IGNORECASE)

@@ -17,7 +17,7 @@ _MESSAGES = 50
 _SIZE = 100_000
 """Messages and characters of HTML in a saved notebook: it goes into people's repositories."""
 
-_PRE = re.compile(r"(<pre>.*?</pre>)", re.DOTALL)
+_PRE = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL)
 
 
 def placeholder(room: str) -> str:
@@ -27,17 +27,23 @@ def placeholder(room: str) -> str:
 
 def copy(messages: list[Message]) -> str:
     """The newest messages as HTML without script, style or time: two runs that say the same are equal."""
+    names = {message.by for message in messages}
     lines: list[str] = []
     size = 0
     for message in reversed(messages[-_MESSAGES:]):
         # Without our page's CSS a line end counts in <pre> only.
-        parts = _PRE.split(render.html(message.text))
+        parts = _PRE.split(render.html(message.text, names))
         parts[::2] = [part.replace("\n", "<br>\n") for part in parts[::2]]
         # Set in from the names, so that no line of a message (**boss**: …) can be taken for another's.
-        line = f"<dt><b>{escape(visible_on_a_page(message.by))}</b>: </dt>\n<dd>{''.join(parts)}</dd>"
+        name, words = escape(visible_on_a_page(message.by)), "".join(parts)
+        line = f"<dt><b{_direction(name)}>{name}</b>: </dt>\n<dd{_direction(words)}>{words}</dd>"
         size += len(line)
         if lines and size > _SIZE:
             break
         lines.append(line)
     body = "\n".join(["<dl>", *reversed(lines), "</dl>"]) if lines else ""
     return f'<div class="nbchat-saved">\n{body}\n</div>'
+
+
+def _direction(words: str) -> str:
+    return ' dir="auto"' if render.RIGHT_TO_LEFT.search(words) else ""
