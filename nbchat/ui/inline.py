@@ -33,7 +33,7 @@ _LINK = re.compile(r"!?\[[^\[\]\n]{0,500}\\?\]\((?:https?://|mailto:)[^\s]", re.
 _AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^\s<>]{1,2000}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#x[a-f0-9]{1,6}|#[0-9]{1,7}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _AT_START = re.compile(r"(?:#{1,6}|[-+>]) ")
-_TASK = re.compile(r"\[([ xX])\] +(?=\S)")
+_TASK = re.compile(r"\[([ xX])\] +")
 
 _BEFORE_OPENER = frozenset("([{<\"':,;|~*_")
 _AFTER_CLOSER = frozenset(")]}>\"':,;!?|~*_")
