@@ -76,7 +76,7 @@ def _whole(line: str, begin: int, at: int) -> int:
         start -= 1
     if _is_letter_of_flag(line[start]):
         before = start
-        while before > begin and start - before < _BACK and _is_letter_of_flag(line[before - 1]):
+        while before > begin and _is_letter_of_flag(line[before - 1]):
             before -= 1
         start -= (start - before) % 2
     is_whole = line[start] not in _ATTACHED and line[start - 1] != "\u200d"
