@@ -54,14 +54,12 @@ ALLOWED_ATTRIBUTES: dict[str, frozenset[str]] = {
 }
 ALLOWED_CLASSES = frozenset({"k", "s", "c", "m", "f", "b", "host", "mention", "task"})
 """Of spans: keyword, string, comment, number, name, builtin; the host of a link; @name; a box."""
-_DIRECTIONS = {
-    **dict.fromkeys(("p", "ul", "ol", "li", "blockquote", "table", "th", "td"), "auto"),
-    **dict.fromkeys(("pre", "code", "math"), "ltr"),
-}
+_AUTO = frozenset({"p", "ul", "ol", "blockquote", "table"})
+_LEFT_TO_RIGHT = frozenset({"pre", "code", "math"})
 """Where there is something from right to left: words take their own direction, code has one."""
-for _tag in _DIRECTIONS:
+for _tag in _AUTO | _LEFT_TO_RIGHT:
     ALLOWED_ATTRIBUTES[_tag] = ALLOWED_ATTRIBUTES.get(_tag, frozenset()) | {"dir"}
-_DIRECTED = re.compile(rf"<({'|'.join(_DIRECTIONS)})(?=[ >])")
+_DIRECTED = re.compile(rf"<(/?)({'|'.join(_AUTO | _LEFT_TO_RIGHT)})(?=[ >])")
 RIGHT_TO_LEFT = re.compile(
     "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
 )
@@ -88,7 +86,7 @@ _FORMULA = 500
 _LEVELS = 60
 """Lists in lists; markdown-it drops what is deeper than its own bound, 100."""
 _HEADING = re.compile(r"(#{1,6})[ \t]+((?!\[\d+\])\S.*?)(?:[ \t]+#+)?[ \t]*")
-_PROSE = re.compile(r"[^#=(){}\[\];<>$\\]*$")
+_PROSE = re.compile(r"(?:[-*+]|\d+[.)]) |[>|]|[^#=(){}\[\];<>$\\]*$")
 """A line under a heading that is no code."""
 _MARKUP = re.compile(r"<[a-z!/?]", re.IGNORECASE)
 """In a formula: its converter escapes nothing, so nh3 would take it out."""
@@ -125,8 +123,24 @@ def html(text: str, names: Collection[str] = ()) -> str:
     if made.startswith("<p>") and made.endswith("</p>") and made.count("<p>") == 1:
         made = made[3:-4]
     if RIGHT_TO_LEFT.search(made):
-        made = _DIRECTED.sub(lambda found: f'{found[0]} dir="{_DIRECTIONS[found[1]]}"', made)
+        made = _directed(made)
     return made or plain(text)
+
+
+def _directed(made: str) -> str:
+    """With directions. Of blocks within one another the outermost has it: what has its own does not count
+    for what it stands in."""
+    depth = 0
+
+    def put(found: re.Match[str]) -> str:
+        nonlocal depth
+        end, tag = found.groups()
+        if tag in _LEFT_TO_RIGHT:
+            return found[0] if end else f'{found[0]} dir="ltr"'
+        depth += -1 if end else 1
+        return found[0] if end or depth > 1 else f'{found[0]} dir="auto"'
+
+    return _DIRECTED.sub(put, made)
 
 
 def plain(text: str) -> str:

@@ -126,7 +126,7 @@ AS_TYPED = (
     "2*3*4", "x**2 + y**2", "COUNT(*), ROUND(COUNT(*)*100)", "ls *.py,*.txt", "f(*args, **kwargs)", "(a)*(b)*(c)", "长*宽*高", "print(*a,*b)",
     "char *p = malloc(sizeof(char*));", "void (*fn)(int*)", "-*- coding: utf-8 -*-", "'*' or '*'", "**/node_modules/**", "rm *~ x*", "/*a*/", "a|*|*|b",
     "SELECT t.*,u.*", "y ~ a*b + c*d", "int *p=*q;", "**bold**text", "re.sub('.*x.*')", "{**a, **b}", "snake_case_name", "(.*)(.*)", "5 * 3 * 2",
-    r"C:\Users\me\.ssh", r"\d+\.\d+", r"\\server\share\_x", r"\[a-z\]\(x\)", r"^\s*\*$", r"\frac{a}{b}", r"a \| b", "line \\\nline", r"\#x \> y", r"\$HOME",
+    "C:" r"\Users\me\.ssh", r"\d+\.\d+", r"\\server\share\_x", r"\[a-z\]\(x\)", r"^\s*\*$", r"\frac{a}{b}", r"a \| b", "line \\\nline", r"\#x \> y", r"\$HOME",
     "export PATH=$HOME/bin:$PATH", "costs $5, or $6", "df$x + df$y$z", "${A}/${B}", "$(a)$(b)", "$1,$2", "^a$|^b$", "use $@,$*", "$5 to 10$", "$ x $", "x$y$z",
     "'$HOME'/'$USER'", "echo $A $B", "$$", "a$x$", "$x$2",
     "# load\nx = 1", "## [1] 3", "#!/bin/sh", "# a\n# b", "## x\ny <- f(1)", "#tag", "hello\n## there",
@@ -162,12 +162,14 @@ def test_what_is_typed_is_what_is_shown(text: str) -> None:
         ("https://medium.com/@ada", f'<a href="https://medium.com/@ada" {LINK}>https://medium.com/@ada</a>'),
         ("# Title", "<strong>Title</strong>"),
         ("### Title ##\n\nwords", "<p><strong>Title</strong></p><p>words</p>"),
+        ("## Results\n- [x] a", '<p><strong>Results</strong></p><ul><li><span class="task">☑</span> a</li></ul>'),
+        ("> שלום\n>\n> x\n\ny", '<blockquote dir="auto"><p>שלום</p><p>x</p></blockquote><p dir="auto">y</p>'),
         ("## Results\nWe found 3", "<p><strong>Results</strong></p><p>We found 3</p>"),
         ("- [x] done\n- [ ] `b`\n- [x](https://x.org)", '<ul><li><span class="task">☑</span> done</li><li><span class="task">☐</span> <code>b</code></li>'
          f'<li><a href="https://x.org" {LINK}>x</a><span class="host"> (x.org)</span></li></ul>'),
         ("שלום `x` עולם", 'שלום <code dir="ltr">x</code> עולם'),
         ("שלום\n\nhello", '<p dir="auto">שלום</p><p dir="auto">hello</p>'),
-        ("- אחד\n\n```\nx\n```", '<ul dir="auto"><li dir="auto">אחד</li></ul><pre dir="ltr"><code dir="ltr">x\n</code></pre>'),
+        ("- אחד\n\n```\nx\n```", '<ul dir="auto"><li>אחד</li></ul><pre dir="ltr"><code dir="ltr">x\n</code></pre>'),
     ],
 )  # fmt: skip
 def test_what_can_only_mean_a_look(text: str, html: str) -> None:
