@@ -10,6 +10,10 @@ from nbchat.core.visible import visible
 __all__ = ["check", "tidy", "visible"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x00-\x1f\x7f-\x9f]*+(?:\x07|\x1b\\)|[()*+][0-9A-Z])"
+)
+"""Of a terminal, by ECMA-48: CSI and OSC, and the choice of a character set, with which a reset begins."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -36,5 +40,8 @@ def check(text: str, limit: int) -> str:
 
 
 def tidy(text: str) -> str:
-    """The ends of lines as one newline each, which is what every keyboard and clipboard means."""
+    """The ends of lines as one newline each, which is what every keyboard and clipboard means, and without
+    the colours and links of a terminal from which it was pasted or piped. What is no whole sequence stays."""
+    if "\x1b" in text:
+        text = _SEQUENCE.sub("", text)
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -10,15 +10,15 @@ Rendering is done here, outside the lock, so the receive thread never waits for 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from nbchat.core import mentions
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Row
@@ -50,6 +50,8 @@ _HISTORY = 2**52
 """A message from the history has the number seq - 2**52: below all rows, in its order."""
 _PENDING = 50
 """Pending messages that a page is told of."""
+_KNOWN = 2000
+"""Names that are marked where a message calls them."""
 _KINDS = {"said": "s", "joined": "j", "left": "l", "moderated": "m", "reset": "r", "notice": "n"}
 
 
@@ -69,8 +71,9 @@ class Feed:
         self._facts_told = 0
         self._typing_at = 0.0
         self._here_at = time.monotonic()
-        self._mentions = _mentions(client.name)
-        self.rendered = Rendered()
+        self._rendered = Rendered()
+        self._names: dict[str, None] = {}
+        self._known: mentions.Known | None = None
         self.has_page = False
         """True once a page has asked for anything."""
         self.saves: bool | None = None
@@ -222,9 +225,10 @@ class Feed:
         for part, value in self._facts():
             if self._told.get(part) != value:
                 self._told[part] = news[part] = value
+        if "members" in news:
+            self._know(transcript.members)
         if "state" in news:
             news["state"] = {**news["state"], "retry_in": max(0.0, state.retry_at - time.monotonic())}
-            self._mentions = _mentions(state.name)
         typing = [name for name, heard in state.typing.items() if heard > self._typing_at]
         if typing:
             self._typing_at = max(state.typing[name] for name in typing)
@@ -307,18 +311,42 @@ class Feed:
         for row in rows:
             message = row.message
             if message is None:
+                if row.kind in ("joined", "left"):
+                    self._know((row.name,))
                 packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
                 size += 40
                 continue
-            html = self.rendered.html(message.text) if message.text else ""
+            self._know((message.by,))
+            html = self.html(message.text) if message.text else ""
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
-            is_mention = not is_own and self._mentions.search(message.text) is not None
+            is_mention = not is_own and mentions.is_mentioned(message.text, self._state.name, self._callable)
             if is_own or is_mention:
                 entry += [int(is_mention), *([message.id] if is_own else [])]
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed}, size
+
+    def _know(self, names: Iterable[str]) -> None:
+        """Remember these names: of who is there or was seen, the newest stay."""
+        for name in names:
+            if name not in self._names:
+                self._known = None
+            self._names.pop(name, None)
+            self._names[name] = None
+        while len(self._names) > _KNOWN:
+            del self._names[next(iter(self._names))]
+
+    @property
+    def _callable(self) -> mentions.Known:
+        """Whom a message may call."""
+        if self._known is None:
+            self._known = mentions.Known(list(self._names))  # which the panel's thread may change
+        return self._known
+
+    def html(self, text: str) -> str:
+        """A message as HTML, as the page and the saved copy show it. Any thread."""
+        return self._rendered.html(text, self._callable)
 
 
 def _lists(rows: list[Row]) -> Iterator[list[Row]]:
@@ -334,8 +362,3 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
         size += length
     if part:
         yield part
-
-
-def _mentions(name: str) -> re.Pattern[str]:
-    """What calls a member of this name: @name or @everyone, as a word of its own."""
-    return re.compile(rf"(?<![\w@])@(?:{re.escape(name)}|everyone)(?![\w@]|[-.'][^\W_])", re.IGNORECASE)

@@ -11,6 +11,12 @@ from functools import lru_cache
 _INDENT = "    "
 _TAB = 8
 _NARROWEST = 12
+_ATTACHED = frozenset("\u200d\ufe0f\u20e3") | {
+    chr(code) for first, last in ((0x1F3FB, 0x1F3FF), (0xE0020, 0xE007F)) for code in range(first, last + 1)
+}
+"""What belongs to the emoji before it: joiner, selector, keycap, skin, the letters of a flag."""
+_LONGEST = 12
+"""Characters of an emoji: a couple with two skins has ten."""
 _BACK = 20
 """Columns that are given up so that a line ends with a word."""
 
@@ -48,7 +54,7 @@ def _folded(line: str, width: int) -> list[str]:
         size = _width(line[at])
         if used + size > most:
             # Not so far back that the next line, with its indent, would not be shorter than this.
-            end = space if space > begin and at - space < min(_BACK, most // 2) else at
+            end = space if space > begin and at - space < min(_BACK, most // 2) else _whole(line, begin, at)
             made.append(line[begin:end])
             begin, at, used = end, end, len(_INDENT)
             continue
@@ -58,6 +64,27 @@ def _folded(line: str, width: int) -> list[str]:
             space = at
     made.append(line[begin:])
     return [made[0], *(_INDENT + each for each in made[1:])]
+
+
+def _whole(line: str, begin: int, at: int) -> int:
+    """Where to part a line that is full at ``at``: before an emoji of several characters, not within it, if
+    it is no longer than those that people use."""
+    start = at
+    while (
+        begin < start and at - start < _LONGEST and (line[start] in _ATTACHED or line[start - 1] == "\u200d")
+    ):
+        start -= 1
+    if _is_letter_of_flag(line[start]):
+        before = start
+        while before > begin and _is_letter_of_flag(line[before - 1]):
+            before -= 1
+        start -= (start - before) % 2
+    is_whole = line[start] not in _ATTACHED and line[start - 1] != "\u200d"
+    return start if begin < start and is_whole else at
+
+
+def _is_letter_of_flag(char: str) -> bool:
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
 
 
 def _without_tabs(line: str) -> str:

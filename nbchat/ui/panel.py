@@ -179,7 +179,7 @@ class ChatPanel(anywidget.AnyWidget):
     def _copy(self) -> dict[str, str]:
         head = saved.placeholder(self.client.room)
         messages = self.client.messages if self._save else []
-        html = saved.copy(messages, head, html=self._feed.rendered.html, zone=self._zone)
+        html = saved.copy(messages, head, html=self._feed.html, zone=self._zone)
         return {"text/html": html, "text/plain": "(the last messages)" if self._save else "(nothing is kept)"}
 
     def __repr__(self) -> str:

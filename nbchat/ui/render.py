@@ -11,7 +11,7 @@ its lines and its indent.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from html import escape
 from types import SimpleNamespace
@@ -23,12 +23,14 @@ from markdown_it import MarkdownIt, helpers
 from markdown_it.helpers import parseLinkLabel
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
-from markdown_it.rules_inline import StateInline, linkify
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from nbchat.core.visible import visible_on_a_page
+from nbchat.core.mentions import spans
+from nbchat.core.visible import visible_in_html, visible_on_a_page
 from nbchat.net.log import log
+from nbchat.ui import inline
 
 _MATH_TAGS = (
     "math mrow mi mn mo ms mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover "
@@ -41,6 +43,8 @@ ALLOWED_TAGS = frozenset(
 )
 ALLOWED_ATTRIBUTES: dict[str, frozenset[str]] = {
     "a": frozenset({"href", "target"}),
+    "th": frozenset({"align"}),
+    "td": frozenset({"align"}),
     "ol": frozenset({"start"}),
     "math": frozenset({"display"}),
     "mo": frozenset({"stretchy", "fence", "form", "separator"}),
@@ -48,8 +52,17 @@ ALLOWED_ATTRIBUTES: dict[str, frozenset[str]] = {
     "mspace": frozenset({"width"}),
     "mi": frozenset({"mathvariant"}),
 }
-ALLOWED_CLASSES = frozenset({"k", "s", "c", "m", "f", "b", "host"})
-"""Of spans: keyword, string, comment, number, name, builtin; the host of a link."""
+ALLOWED_CLASSES = frozenset({"k", "s", "c", "m", "f", "b", "host", "mention", "task"})
+"""Of spans: keyword, string, comment, number, name, builtin; the host of a link; @name; a box."""
+_AUTO = frozenset({"p", "ul", "ol", "blockquote", "table"})
+_LEFT_TO_RIGHT = frozenset({"pre", "code", "math"})
+"""Where there is something from right to left: words take their own direction, code has one."""
+for _tag in _AUTO | _LEFT_TO_RIGHT:
+    ALLOWED_ATTRIBUTES[_tag] = ALLOWED_ATTRIBUTES.get(_tag, frozenset()) | {"dir"}
+_DIRECTED = re.compile(rf"<(/?)({'|'.join(_AUTO | _LEFT_TO_RIGHT)})(?=[ >])")
+RIGHT_TO_LEFT = re.compile(
+    "[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]"
+)
 
 _SCHEMES = frozenset({"http", "https", "mailto"})
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
@@ -66,15 +79,15 @@ _BLOCK_END = re.compile(
     r"(</?(?:p|ul|ol|li|blockquote|table|thead|tbody|tr)>|<ol start=\"\d+\">|</(?:pre|th|td|math)>|<hr>)\n+"
 )
 """Line ends between blocks, which would be seen."""
-_DUNDER = re.compile(r"__[^\W_]\w{0,60}?__(?!\w)")
-"""Of bounded length: else each of many beginnings would look for its end through the whole text."""
 _ELEMENTS = 6000
 _CODE = 4000
 _FORMULA = 500
-_LOOKED = 100_000
-"""Elements of one message; characters of code that is coloured, of a formula, looked through for links."""
+"""Elements of one message; characters of code that is coloured, of a formula."""
 _LEVELS = 60
 """Lists in lists; markdown-it drops what is deeper than its own bound, 100."""
+_HEADING = re.compile(r"(#{1,6})[ \t]+((?!\[\d+\])\S.*?)(?:[ \t]+#+)?[ \t]*")
+_PROSE = re.compile(r"(?:[-*+]|\d+[.)]) |[>|]|[^#=(){}\[\];<>$\\]*$")
+"""A line under a heading that is no code."""
 _MARKUP = re.compile(r"<[a-z!/?]", re.IGNORECASE)
 """In a formula: its converter escapes nothing, so nh3 would take it out."""
 _LEXERS = frozenset(
@@ -84,34 +97,68 @@ _LEXERS = frozenset(
 """Languages whose lexers stay fast whatever they are given; those of C and its kin do not."""
 
 
-def html(text: str) -> str:
-    """A message's text as HTML, to stand in a <div>. Any thread; never raises."""
+def html(text: str, names: Collection[str] = ()) -> str:
+    """A message's text as HTML, to stand in a <div>. Any thread; never raises.
+
+    ``names`` are those of members: where the text calls one of them, ``@name`` is marked.
+    """
     text = visible_on_a_page(text)
     if _PLAIN.fullmatch(text) and text[-1] != " ":
-        return escape(text, quote=False)
+        return _words(text, names)
     if any(text.count(each) > most for each, most in _TOO_MANY) or _DEEP_QUOTE.search(text):
         return plain(text)
     try:
         parser = _parser()
-        env: dict[str, Any] = {}
+        env: dict[str, Any] = {"names": names}
         tokens = parser.parse(text, env)
         if any(token.level > _LEVELS for token in tokens):
             return plain(text)
         made = _clean(parser.renderer.render(tokens, parser.options, env))
-        made = _BLOCK_END.sub(r"\1", made).strip("\n")
+        made = visible_in_html(_BLOCK_END.sub(r"\1", made).strip("\n"))
     except Exception:  # a library gave up on a stranger's text: no reason to lose the message
         log.debug("a message could not be rendered", exc_info=True)
         return plain(text)
     if made.count("<") > 2 * _ELEMENTS:
         return plain(text)
     if made.startswith("<p>") and made.endswith("</p>") and made.count("<p>") == 1:
-        return made[3:-4]
+        made = made[3:-4]
+    if RIGHT_TO_LEFT.search(made):
+        made = _directed(made)
     return made or plain(text)
+
+
+def _directed(made: str) -> str:
+    """With directions. Of blocks within one another the outermost has it: what has its own does not count
+    for what it stands in."""
+    depth = 0
+
+    def put(found: re.Match[str]) -> str:
+        nonlocal depth
+        end, tag = found.groups()
+        if tag in _LEFT_TO_RIGHT:
+            return found[0] if end else f'{found[0]} dir="ltr"'
+        depth += -1 if end else 1
+        return found[0] if end or depth > 1 else f'{found[0]} dir="auto"'
+
+    return _DIRECTED.sub(put, made)
 
 
 def plain(text: str) -> str:
     """The text as it is, as HTML."""
     return escape(visible_on_a_page(text), quote=False)
+
+
+def _words(text: str, names: Collection[str]) -> str:
+    """A line without markup."""
+    made, done = "", 0
+    for begin, end in spans(text, names):
+        made += f"{escape(text[done:begin], quote=False)}{_mention(text[begin:end])}"
+        done = end
+    return made + escape(text[done:], quote=False)
+
+
+def _mention(text: str) -> str:
+    return f'<span class="mention">{escape(text, quote=False)}</span>'
 
 
 def _clean(made: str) -> str:
@@ -168,8 +215,8 @@ def _parser() -> MarkdownIt:
         {"html": False, "linkify": True},
         renderer_cls=_Renderer,
     )
-    # What pasted code begins with (#, ---) makes no headings, and no text vanishes as a definition.
-    parser.disable(["heading", "lheading", "reference", "html_block", "html_inline"])
+    # No text vanishes as a definition; a line of dashes below it makes no heading of pasted code.
+    parser.disable(["lheading", "reference", "html_block", "html_inline"])
     assert parser.linkify is not None
     parser.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
     parser.helpers = SimpleNamespace(**{**vars(helpers), "parseLinkLabel": _label})  # type: ignore[assignment]
@@ -177,24 +224,16 @@ def _parser() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_space=False, allow_digits=False)
     for kind in ("math_inline", "math_inline_double", "math_block", "math_block_label"):
         parser.add_render_rule(kind, _formula)
-    parser.inline.ruler.at("newline", _newline)
-    parser.inline.ruler.at("linkify", _address)
-    parser.inline.ruler.before("emphasis", "dunder", _dunder)
+    inline.use(parser)
+    parser.block.ruler.at("heading", _heading)
     parser.block.ruler.before("blockquote", "session", _session, {"alt": ["paragraph"]})
     return parser
-
-
-def _may_look(state: StateInline, characters: int) -> bool:
-    """Whether this message may have so many characters more looked through. What would be a link is looked
-    for to the text's end or from its beginning; of a text with many such places the later ones are none."""
-    state.env["looked"] = state.env.get("looked", 0) + characters
-    return bool(state.env["looked"] <= _LOOKED)
 
 
 def _label(state: StateInline, start: int, disable_nested: bool = False) -> int:
     """Where the words of a link end that begin here, or -1."""
     rest = state.posMax - start
-    if not _may_look(state, rest):  # before looking, since inside of it there can be others
+    if not inline.may_look(state, rest):  # before looking, since inside of it there can be others
         return -1
     end = parseLinkLabel(state, start, disable_nested)
     if end >= 0:
@@ -202,46 +241,37 @@ def _label(state: StateInline, start: int, disable_nested: bool = False) -> int:
     return end
 
 
-def _address(state: StateInline, silent: bool) -> bool:
-    """A bare https://…"""
-    is_one = state.src.startswith("://", state.pos) and _may_look(state, len(state.pending))
-    return is_one and linkify(state, silent)
-
-
-def _newline(state: StateInline, silent: bool) -> bool:
-    """Every line end is one, and the indent after it stays."""
-    if state.src[state.pos] != "\n":
+def _heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """``# Title`` is a line of bold words, if it can be no comment in pasted code or output of R."""
+    if silent or state.is_code_block(start):
         return False
-    if not silent:
-        state.pending = state.pending.rstrip(" ")
-        state.push("softbreak", "br", 0)
-    state.pos += 1
+    found = _HEADING.fullmatch(_line(state, start))
+    following = _line(state, start + 1).strip() if start + 1 < end else ""
+    if found is None or (following and (len(found[1]) == 1 or not _PROSE.match(following))):
+        return False
+    token = state.push("paragraph_open", "p", 1)
+    token.map = [start, start + 1]
+    state.push("strong_open", "strong", 1).block = False
+    token = state.push("inline", "", 0)
+    token.content, token.map, token.children = found[2], [start, start + 1], []
+    state.push("strong_close", "strong", -1).block = False
+    state.push("paragraph_close", "p", -1)
+    state.line = start + 1
     return True
 
 
-def _dunder(state: StateInline, silent: bool) -> bool:
-    """``__init__`` is a name, not bold."""
-    found = _DUNDER.match(state.src, state.pos)
-    if found is None:
-        return False
-    if not silent:
-        state.pending += found[0]
-    state.pos = found.end()
-    return True
+def _line(state: StateBlock, number: int) -> str:
+    return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
 
 
 def _session(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """Lines of a Python session are code, not a quotation in a quotation in a quotation."""
-
-    def line(number: int) -> str:
-        return state.src[state.bMarks[number] + state.tShift[number] : state.eMarks[number]]
-
-    if not line(start).startswith(">>> "):
+    if not _line(state, start).startswith(">>> "):
         return False
     if silent:
         return True
     last = start
-    while last < end and line(last).strip():
+    while last < end and _line(state, last).strip():
         last += 1
     token = state.push("fence", "code", 0)
     token.info, token.map = "pycon", [start, last]
@@ -251,7 +281,20 @@ def _session(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 class _Renderer(RendererHTML):
-    """Markdown-it's own, but for links, pictures and code."""
+    """Markdown-it's own, but for links, pictures, code and what it does not know."""
+
+    def mention(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+        return _mention(tokens[at].content)
+
+    def task(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+        return f'<span class="task">{tokens[at].content}</span> '
+
+    def td_open(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
+        """With its column's side as an attribute: no style passes."""
+        side = str(tokens[at].attrs.get("style", "")).removeprefix("text-align:")
+        return f'<{tokens[at].tag} align="{side}">' if side else f"<{tokens[at].tag}>"
+
+    th_open = td_open
 
     def link_close(self, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
         opened = at
@@ -264,7 +307,11 @@ class _Renderer(RendererHTML):
         shown = "".join(token.content for token in tokens[opened:at])
         if not shown:
             return f"{escape(url)}</a>"
-        says_it = tokens[opened].markup in ("linkify", "autolink") and host in shown and "@" not in shown
+        says_it = (
+            tokens[opened].markup in ("linkify", "autolink")
+            and host in shown
+            and "@" not in urlsplit(url).netloc
+        )
         if says_it or shown == host or (url.startswith("mailto:") and shown == host):
             return "</a>"
         return f'</a><span class="host"> ({escape(host)})</span>'

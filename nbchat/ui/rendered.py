@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from nbchat.core.limits import Limits
+from nbchat.core.mentions import Known
 from nbchat.net.rate import Rate
 from nbchat.ui import render
 
@@ -22,25 +23,27 @@ class Rendered:
 
     def __init__(self) -> None:
         self._rate = Rate(_RENDERING, time.monotonic())
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[tuple[str, Known | None], str] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()  # a cell shows a panel while its thread feeds a page
 
-    def html(self, text: str) -> str:
-        """A text as HTML: with its Markdown, unless that has taken too much time lately."""
+    def html(self, text: str, names: Known) -> str:
+        """A text as HTML: with its Markdown, unless that has taken too much time lately. Where it calls
+        one of ``names``, that is marked."""
+        key = (text, names if "@" in text or "＠" in text else None)
         with self._lock:
-            if (made := self._known.get(text)) is not None:
-                self._known.move_to_end(text)
+            if (made := self._known.get(key)) is not None:
+                self._known.move_to_end(key)
                 return made
             if self._rate.wait(time.monotonic()) > 0:
                 made = render.plain(text)
             else:
                 begun = time.thread_time()  # a cell that computes is not counted
-                made = render.html(text)
+                made = render.html(text, names)
                 self._rate.take(time.thread_time() - begun)
-            self._known[text] = made
+            self._known[key] = made
             self._size += len(text) + len(made)
             while len(self._known) > _KEPT or self._size > _SIZE:
                 old, its = self._known.popitem(last=False)
-                self._size -= len(old) + len(its)
+                self._size -= len(old[0]) + len(its)
             return made

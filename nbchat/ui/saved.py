@@ -32,7 +32,7 @@ _FACES = (
 """The colours of faces, as in page/panel.css."""
 _COLOURS = {
     "k": "#8b6ad9", "s": "#2f8a4c", "c": "#7b818a", "m": "#2c7fd0", "f": "#c0681a", "b": "#2c7fd0",
-    "host": "#7b818a",
+    "host": "#7b818a", "mention": "#2c7fd0",
 }  # fmt: skip
 """Of what ``render`` gives a class: about 4 to 1 on white and on black, the best there is for both."""
 _GREY = "rgba(128,128,128,.16)"
@@ -179,6 +179,7 @@ def _tag(tag: re.Match[str]) -> str:
     name, attributes, group = tag.groups()
     if group:
         return f'<span class="{group}" style="color:{_COLOURS[group]}">'
-    if name == "code" and tag.string.endswith("<pre>", 0, tag.start()):
+    block = tag.string.rfind("<pre", 0, tag.start())
+    if name == "code" and block >= 0 and tag.string.find(">", block) == tag.start() - 1:
         return '<code style="padding:0;background:none">'
     return f'<{name}{attributes or ""} style="{_STYLES[name]}">'

@@ -55,6 +55,33 @@ def test_line_ends_become_one_newline_each():
     assert texts.tidy("a\r\nb\rc\nd\n\r\ne\r") == "a\nb\nc\nd\n\ne\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("\x1b[31mTraceback\x1b[0m (most\x1b[1;38;5;12m recent\x1b[K", "Traceback (most recent"),
+        ("\x1b[0;31m---> 1\x1b[0m\x1b[0;36m/\x1b[0m", "---> 1/"),
+        ("\x1b]8;;https://x.org\x1b\\words\x1b]8;;\x07", "words"),
+        ("\x1b]0;a title\x07$ ls", "$ ls"),
+        ("\x1b(B\x1b[m reset", " reset"),
+        ("\x1b[31", "\x1b[31"),
+        ("\x1b]0;not ended", "\x1b]0;not ended"),
+        ("a\x1bb", "a\x1bb"),
+        ("\x1b]0;a\nb\x07", "\x1b]0;a\nb\x07"),
+        ("\x9b31m\x00\x07", "\x9b31m\x00\x07"),
+    ],
+)
+def test_coloured_text_loses_its_colours_and_nothing_else(text, left):
+    assert texts.tidy(text) == left
+    if left != text and "\x1b" not in left:
+        assert texts.check(texts.tidy(text), 1000) == left
+
+
+def test_what_is_no_whole_sequence_is_refused_as_ever():
+    for text in ("\x1b[31", "a\x1bb", "\x1b]0;x"):
+        with pytest.raises(BadText, match=r"has the character U\+001B in it, which is no text"):
+            texts.check(texts.tidy(text), 1000)
+
+
 @given(st.text("a\r\n"))
 def test_a_tidy_text_stays_as_it_is(text):
     assert "\r" not in texts.tidy(text)

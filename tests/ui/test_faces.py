@@ -22,7 +22,7 @@ import nbchat
 from nbchat.core import errors, plain
 from nbchat.core.errors import ChatError
 from nbchat.core.transcript import Message, Row
-from nbchat.core.visible import visible_on_a_page
+from nbchat.core.visible import one_line, visible, visible_on_a_page
 from nbchat.net import address
 from nbchat.net import client as clients
 from nbchat.net.log import log
@@ -34,6 +34,7 @@ from tests.ui.attacks import ATTACKS, FOREIGN
 from tests.ui.emulator import Emulator, sequences
 from tests.ui.payloads import NAMES, PAYLOADS
 
+ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 WIDTHS = (12, 20, 37, 80, 100)
 WORD = re.compile(r"[A-Za-z]{4,}")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -338,10 +339,32 @@ class _Silent:
 # ── and what it does there ───────────────────────────────────────────────────────────────────────
 
 
+TAGGED = re.compile(
+    "\U0001f3f4(?:\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074"
+    "|\U000e0077\U000e006c\U000e0073)\U000e007f)"
+)
+"""The flags of England, Scotland and Wales."""
+
+
+def joined(said: str) -> str:
+    """Without the joiners and tags that have their place: between emoji, between letters that join."""
+    kept = list(TAGGED.sub("\U0001f3f4", said))
+    for at, char in enumerate(kept):
+        sides = kept[at - 1 : at] + kept[at + 1 : at + 2]
+        if char == "\u200d" and kept[at - 1] == "\ufe0f":
+            sides = kept[at - 2 : at - 1] + kept[at + 1 : at + 2]
+        names = [unicodedata.name(side, "?").split()[0] for side in sides]
+        is_emoji = len(sides) == 2 and all(unicodedata.category(side) in ("So", "Sk", "Sm") for side in sides)
+        is_word = len(sides) == 2 and all(name in ("ARABIC", "DEVANAGARI") for name in names)
+        if (char == "\u200d" and is_emoji) or (char in "\u200c\u200d" and is_word):
+            kept[at] = " "
+    return "".join(kept)
+
+
 def check(said: str) -> None:
     """Nothing in it acts or hides, and no line but the first begins at the left edge."""
     assert sequences(said) == set()
-    for char in said:
+    for char in joined(said):
         assert (
             char == "\n"
             or char == "\t"
@@ -468,8 +491,67 @@ def test_saved_copies_and_cards(text: str) -> None:
         )
 
 
-def test_on_a_page_joiners_stay_where_they_join() -> None:
-    for text in ("👨\u200d👩\u200d👧", "می\u200cخواهم", "❤\ufe0f", "1\ufe0f\u20e3", "क्\u200dष", "é\u0301"):
-        assert visible_on_a_page(text) == text
-    for text in ("pay\u200dpal", "a\u200c", "\u200d", "👨\u200c\u200d\u200c👩", "x\ufe0f", "1\ufe0f\ufe0f"):
-        assert "<U+" in visible_on_a_page(text)
+@pytest.mark.parametrize(
+    "emoji", ["👨\u200d👩\u200d👧", "🧑🏽\u200d🚀", "🇩🇪", ENGLAND, "❤\ufe0f", "1\ufe0f\u20e3"]
+)
+def test_a_line_is_not_parted_within_an_emoji(emoji: str) -> None:
+    for width in range(30, 60):
+        said = folded("x" * 7 + emoji * 40, width)
+        assert re.sub(r"\n    ", "", said) == "x" * 7 + emoji * 40
+        assert all(part.removeprefix("x" * 7) == emoji * part.count(emoji) for part in said.split("\n    "))
+    endless = folded("👩\u200d" * 400 + "👩", 40)
+    assert all(len(line) < 40 for line in endless.split("\n"))
+
+
+WHOLE = (
+    "👨\u200d👩\u200d👧", "👩\u200d⚕\ufe0f", "🧑🏽\u200d🚀", "🏳\ufe0f\u200d🌈", "🏴\u200d☠\ufe0f", "🇩🇪", ENGLAND, "می\u200cخواهم", "❤\ufe0f",
+    "1\ufe0f\u20e3", "क्\u200dष", "क्\u200cष", "ശ്രീ", "ന്\u200d", "র\u200d্য", "é\u0301",
+)  # fmt: skip
+BROKEN = (
+    "pay\u200dpal", "a\u200c", "\u200d", "👨\u200c\u200d\u200c👩", "x\ufe0f", "1\ufe0f\ufe0f", "は\u200dな", "x\ufe0f\u200d👩", "👩\u200d\u200d👩",
+    "👩\u200dx", "ی\u200c\u200c\u200cخ", "ی\u200dx", "a\u200cя", ENGLAND[:-1], ENGLAND[1:], ENGLAND.replace("\U000e0065", "\U000e0078"), "🏴\U000e0061\U000e007f",
+    "👩" + ENGLAND[1:], ENGLAND + "\U000e0067",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WHOLE)
+def test_joiners_stay_where_they_join(text: str) -> None:
+    assert visible(text) == visible_on_a_page(text) == text
+    assert terminal.words(Row(1, "said", "eve", Message(1, "eve", text))) == f"eve: {text}"
+    assert render.html(text) == text
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_elsewhere_they_are_shown(text: str) -> None:
+    for shown in (visible(text), visible_on_a_page(text), render.html(text).replace("&lt;", "<")):
+        assert "<U+" in shown
+
+
+def test_what_says_only_where_to_part_a_word_goes() -> None:
+    assert (
+        visible("Donau\u00addampf\u00adschiff")
+        == render.html("Donau\u00addampf&shy;schiff")
+        == "Donaudampfschiff"
+    )
+    assert visible("داده\u200c, PDF\u200cها") == "داده, PDFها"
+
+
+def test_in_names_all_of_it_is_shown() -> None:
+    for name in ("ad\u00ada", "علی\u200cرضا", "👨\u200d👩", "क्\u200dष", ENGLAND):
+        assert "<U+" in one_line(name)
+
+
+ENTITIES = {
+    "safe&#x202E;gpj.exe": "safe<U+202E>gpj.exe", "a&ZeroWidthSpace;b": "a<U+200B>b", "a" + "&#x300;" * 2000: "a" + "\u0300" * 8 + "<1992 more marks>",
+    "**a&#8238;b**": "a<U+202E>b", "$\\text{&#x202E;}$": "<U+202E>", "&NoBreak;x": "<U+2060>x", "x&InvisibleTimes;y": "x<U+2062>y",
+    "[a&#x202E;](https://x.org)": "a<U+202E> (x.org)", "https://x.org/%E2%80%AE": "https://x.org/%E2%80%AE", "&zwj;x&zwnj;y": "<U+200D>x<U+200C>y",
+    "| a&#x2066; |\n|---|\n| &#xE0041; |": "a<U+2066><U+E0041>", "![a&#x202E;](https://x.org)": "a&#x202E; (x.org)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ENTITIES)
+def test_nothing_is_hidden_by_what_is_decoded_late(text: str) -> None:
+    for made in (render.html(text), saved.copy([Message(1, "eve", text)]).partition("<dd>")[2]):
+        assert (
+            "".join(Outline(f"<p>{made}</p>".replace("</dd>\n</dl>\n</div>", "")).text["p"]) == ENTITIES[text]
+        )

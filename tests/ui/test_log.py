@@ -191,6 +191,43 @@ def test_a_mention_stands_out(ada: lab.Notebook, bob: nbchat.Client) -> None:
     assert grounds[0] != grounds[1]
 
 
+def test_long_texts_and_code_are_folded(ada: lab.Notebook, bob: nbchat.Client) -> None:
+    bob.send("\n".join(map(str, range(3000)))).wait()
+    bob.send("```python\n" + "x = 1\n" * 40 + "```").wait()
+    bob.send("\n".join(map(str, range(15)))).wait()
+    bob.send("word " * 1000).wait()
+    expect(ada.texts).to_have_count(4)
+    buttons = ada.log.locator(".nbchat-more")
+    expect(buttons).to_have_text(["Show all 3,000 lines", "Show all 40 lines", "Show the whole text"])
+    heights = [text.bounding_box()["height"] for text in ada.texts.all()]  # type: ignore[index]
+    assert max(heights) < 420
+    ada.log.get_by_role("button", name="Show all 3,000 lines").click()
+    expect(buttons.first).to_have_text("Show less")
+    assert ada.texts.first.bounding_box()["height"] > 50_000  # type: ignore[index]
+    ada.log.get_by_role("button", name="Show less").click()
+    expect(buttons.first).to_have_text("Show all 3,000 lines")
+    assert ada.texts.first.bounding_box()["height"] == heights[0]  # type: ignore[index]
+
+
+def test_each_paragraph_has_its_direction_and_code_has_one(ada: lab.Notebook, bob: nbchat.Client) -> None:
+    bob.send("שלום `f(1, 2)` עולם $x + 1$\nand English.").wait()
+    bob.send("only `code` and **words** | x").wait()
+    bob.send("|a|b|\n|:-:|--:|\n|1|2|").wait()
+    expect(ada.texts).to_have_count(3)
+    for part in ("code", "math"):
+        assert ada.texts.first.locator(part).evaluate("node => getComputedStyle(node).direction") == "ltr"
+    assert ada.texts.first.evaluate("node => getComputedStyle(node).unicodeBidi") == "plaintext"
+    grounds = ada.texts.nth(1).evaluate(
+        "node => [node, node.querySelector('code')].map((each) => getComputedStyle(each).backgroundColor)"
+    )
+    assert grounds[0] != grounds[1]
+    cells = ada.texts.nth(2).locator("td")
+    assert cells.evaluate_all("all => all.map((each) => getComputedStyle(each).textAlign)") == [
+        "center",
+        "right",
+    ]
+
+
 def test_code_can_be_copied(ada: lab.Notebook, bob: nbchat.Client) -> None:
     ada.context.grant_permissions(["clipboard-read", "clipboard-write"])
     bob.send("Try\n```python\ndef f(x):\n    return x  # as is\n```").wait()

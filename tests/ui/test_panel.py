@@ -250,6 +250,24 @@ def test_what_the_page_says(server: nbchat.Server, page: Page) -> None:
     panel.close()
 
 
+def test_a_mention_is_marked_for_all_and_the_row_for_one(server: nbchat.Server, page: Page) -> None:
+    panel = opened(nbchat.join(server, name="ada"), page)
+    texts = ("hi @ada", "hi @bob b", "`@ada`", "https://x.org/@ada", "@ada看", "@carol", "x@ada")
+    with nbchat.connect(server, name="bob b") as bob, nbchat.connect(server, name="eve"):
+        for text in texts:
+            bob.send(text).wait()
+        page.until(lambda: len(page.texts) == len(texts))
+        with nbchat.connect(server, name="carol") as carol:
+            carol.send("here").wait()
+        bob.send("@carol").wait()  # she has left, and is known
+        page.until(lambda: len(page.texts) == len(texts) + 2)
+    panel.close()
+    assert [bool(row[5:] and row[5]) for row in page.said] == [True, *[False] * 3, True, *[False] * 4]
+    called = ['class="mention"' in html for html in page.texts]
+    assert called == [True, True, False, False, True, False, False, False, True]
+    assert page.texts[1] == 'hi <span class="mention">@bob b</span>'
+
+
 def test_a_mention_stands_out(server: nbchat.Server, page: Page) -> None:
     panel = opened(nbchat.join(server, name="ada"), page)
     with nbchat.connect(server, name="bob") as bob:

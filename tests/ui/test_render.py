@@ -16,7 +16,7 @@ from markdown_it.parser_inline import ParserInline
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.linkify import SCHEME_RE
 
-from nbchat.core import names
+from nbchat.core import mentions, names
 from nbchat.ui import render
 from tests.ui.payloads import NAMES, PAYLOADS
 
@@ -122,6 +122,121 @@ def test_tables_and_formulas() -> None:
         Checked(made)
 
 
+AS_TYPED = (
+    "2*3*4", "x**2 + y**2", "COUNT(*), ROUND(COUNT(*)*100)", "ls *.py,*.txt", "f(*args, **kwargs)", "(a)*(b)*(c)", "长*宽*高", "print(*a,*b)",
+    "char *p = malloc(sizeof(char*));", "void (*fn)(int*)", "-*- coding: utf-8 -*-", "'*' or '*'", "**/node_modules/**", "rm *~ x*", "/*a*/", "a|*|*|b",
+    "SELECT t.*,u.*", "y ~ a*b + c*d", "int *p=*q;", "**bold**text", "re.sub('.*x.*')", "{**a, **b}", "snake_case_name", "(.*)(.*)", "5 * 3 * 2",
+    "C:" r"\Users\me\.ssh", r"\d+\.\d+", r"\\server\share\_x", r"\[a-z\]\(x\)", r"^\s*\*$", r"\frac{a}{b}", r"a \| b", "line \\\nline", r"\#x \> y", r"\$HOME",
+    "export PATH=$HOME/bin:$PATH", "costs $5, or $6", "df$x + df$y$z", "${A}/${B}", "$(a)$(b)", "$1,$2", "^a$|^b$", "use $@,$*", "$5 to 10$", "$ x $", "x$y$z",
+    "'$HOME'/'$USER'", "echo $A $B", "$$", "a$x$", "$x$2",
+    "# load\nx = 1", "## [1] 3", "#!/bin/sh", "# a\n# b", "## x\ny <- f(1)", "#tag", "hello\n## there",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", AS_TYPED)
+def test_what_is_typed_is_what_is_shown(text: str) -> None:
+    assert render.html(text) == render.plain(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**注意：**正文", "<strong>注意：</strong>正文"),
+        ("这是**重点**，**另一个**和“**引号**”", "这是<strong>重点</strong>，<strong>另一个</strong>和“<strong>引号</strong>”"),
+        ("**「括号」**后面 **단어**를", "<strong>「括号」</strong>后面 <strong>단어</strong>를"),
+        ("*注意：*正文", "<em>注意：</em>正文"),
+        ("(*x*), **a**/**b**: ***c***!", "(<em>x</em>), <strong>a</strong>/<strong>b</strong>: <em><strong>c</strong></em>!"),
+        ("**.env** *a.b* _c_ ~~*d*~~", "<strong>.env</strong> <em>a.b</em> <em>c</em> <s><em>d</em></s>"),
+        ("**Note (see *below*)**", "<strong>Note (see <em>below</em>)</strong>"),
+        (r"\*not slanted\* \_x\_ \`y\` \~~z~~", "*not slanted* _x_ `y` ~~z~~"),
+        (r"\$x$ \[a](https://x.org/)", f'$x$ [a](<a href="https://x.org/" {LINK}>https://x.org/</a>)'),
+        (r"\# no heading", "# no heading"),
+        (r"1\. no list", "1. no list"),
+        (r"\- no list", "- no list"),
+        (r"`\d` \\", "<code>\\d</code> \\\\"),
+        ("见https://example.com/a。谢谢", f'见<a href="https://example.com/a" {LINK}>https://example.com/a</a>。谢谢'),
+        ("（https://x.org/路）", f'（<a href="https://x.org/%E8%B7%AF" {LINK}>https://x.org/路</a>）'),
+        ("“https://x.org/a”", f'“<a href="https://x.org/a" {LINK}>https://x.org/a</a>”'),
+        ("(https://x.org/Foo_(bar))", f'(<a href="https://x.org/Foo_(bar)" {LINK}>https://x.org/Foo_(bar)</a>)'),
+        ("https://x.org/a،", f'<a href="https://x.org/a" {LINK}>https://x.org/a</a>،'),
+        ("https://medium.com/@ada", f'<a href="https://medium.com/@ada" {LINK}>https://medium.com/@ada</a>'),
+        ("# Title", "<strong>Title</strong>"),
+        ("### Title ##\n\nwords", "<p><strong>Title</strong></p><p>words</p>"),
+        ("## Results\n- [x] a", '<p><strong>Results</strong></p><ul><li><span class="task">☑</span> a</li></ul>'),
+        ("> שלום\n>\n> x\n\ny", '<blockquote dir="auto"><p>שלום</p><p>x</p></blockquote><p dir="auto">y</p>'),
+        ("## Results\nWe found 3", "<p><strong>Results</strong></p><p>We found 3</p>"),
+        ("- [x] done\n- [ ] `b`\n- [x](https://x.org)", '<ul><li><span class="task">☑</span> done</li><li><span class="task">☐</span> <code>b</code></li>'
+         f'<li><a href="https://x.org" {LINK}>x</a><span class="host"> (x.org)</span></li></ul>'),
+        ("שלום `x` עולם", 'שלום <code dir="ltr">x</code> עולם'),
+        ("שלום\n\nhello", '<p dir="auto">שלום</p><p dir="auto">hello</p>'),
+        ("- אחד\n\n```\nx\n```", '<ul dir="auto"><li>אחד</li></ul><pre dir="ltr"><code dir="ltr">x\n</code></pre>'),
+    ],
+)  # fmt: skip
+def test_what_can_only_mean_a_look(text: str, html: str) -> None:
+    assert render.html(text) == html
+    Checked(html)
+
+
+def test_formulas_stand_beside_blanks_and_punctuation() -> None:
+    for text in (
+        "$x^2$",
+        "($x$)",
+        "设$x$为",
+        "so $x$, $y$.",
+        "**$x$**",
+        "$x$-axis",
+        "so $$x^2$$ is",
+        "שלום $x$",
+        '"$x$"',
+        "$\\$5$",
+    ):
+        made = render.html(text)
+        Checked(made)
+        assert made.count("<math") == len(text.replace("$$", "$").replace("\\$", "").split("$")) // 2
+    assert render.html("שלום $x$").count('<math dir="ltr"') == 1
+
+
+def test_columns_keep_their_side() -> None:
+    made = render.html("| a | b | c | d |\n|:--|:-:|--:|---|\n| 1 | 2 | 3 | 4 |")
+    Checked(made)
+    for cell in ('<th align="left">a', '<td align="center">2', '<td align="right">3', "<td>4"):
+        assert cell in made
+
+
+def _called(made: str) -> list[str]:
+    return [part.partition("</span>")[0] for part in made.split('<span class="mention">')[1:]]
+
+
+def test_a_mention_is_marked_where_it_is_one() -> None:
+    names = ["ada", "ada lovelace", "小明", "a<b"]
+    text = "hi @ada, **@Ada Lovelace**'s `@ada` 你好@小明 看 https://x.org/@ada [@ada](https://x.org) @nobody @everyone"
+    made = render.html(text, names)
+    Checked(made)
+    assert _called(made) == ["@ada", "@Ada Lovelace", "@小明", "@everyone"]
+    assert render.html("hi @ada!", names) == 'hi <span class="mention">@ada</span>!'
+    assert render.html("hi @ada!") == "hi @ada!"
+    assert _called(render.html("```\n@ada\n```\n>>> @ada", names)) == []
+    assert _called(render.html("- @ada\n- [ ] @ada\n\n|@ada|\n|-|\n", names)) == ["@ada"] * 3
+
+
+TALK = st.lists(
+    st.sampled_from(
+        ["@ada", "@bob b", " ", "\n", "\n\n", "`", "``", "**", "*", "_", "```\n", "> ", "- ", "\\", "http://x.y/", "x", "小", ".", "("]
+    ),
+    max_size=16,
+).map("".join)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(TALK)
+def test_the_page_marks_what_calls(text: str) -> None:
+    """Row and word agree: in a text without what Markdown takes for something else (an address in brackets)."""
+    Checked(render.html(text, ["ada", "bob b"]))
+    if not any(each in text for each in ("`", "\\", "http", "(")):
+        called = [text[begin:end] for begin, end in mentions.spans(text, ["ada", "bob b"])]
+        assert _called(render.html(text, ["ada", "bob b"])) == called
+
+
 def _bare(text: str) -> str:
     return "".join(char for char in text if char.isalnum())
 
@@ -176,7 +291,7 @@ def test_plain_words_take_the_short_way_to_the_same_place(text: str) -> None:
 HOSTILE = (
     "[", "![", "]", "*a ", "**a", "_a ", "`", "` ", "> ", "| ", "|a|\n|-|\n", "$", "$a", "$$a\n\n", "<", "<a", "<http://",
     "~~", "&", "\\", "(", "[a](", "http://", "http://a.b ", "://", "- ", "1. ", "a\n", "![](http://a)", "[[a]", "[a][",
-    "http://a.b/(", "http://a-", "a@b.c ", "$x$", "```python\na+", "$\\frac", "```bash\n<<a", "mailto:a@b ", "```r\n'", "```css\n{a",
+    "http://a.b/(", "http://a-", "a@b.c ", "$x$", "```python\na+", "$\\frac", "```bash\n<<a", "mailto:a@b ", "\\*", "\\*a ", "\\`", "a*( ", "(*a ", "@", "@ada ", "# a\n\n", "- [x] a\n", "$$a$$ ", "\\$a$ ", "**（", "שa ", "\\[a](", "```r\n'", "```css\n{a",
 )  # fmt: skip
 
 
@@ -189,7 +304,9 @@ def test_hostile_texts_are_bounded(piece: str) -> None:
     Checked(made)
 
 
-@pytest.mark.parametrize("piece", ["**a", "*a ", "&", "\\", "a\n", "- ", "*a **b "])
+@pytest.mark.parametrize(
+    "piece", ["**a", "*a ", "&", "\\", "a\n", "- ", "*a **b ", "\\*a ", "(*a ", "@ada ", "\\` "]
+)
 def test_time_grows_with_length_only(piece: str) -> None:
     def spent(length: int) -> float:
         text = (piece * length)[:length]

@@ -18,6 +18,7 @@ from nbconvert import HTMLExporter
 from playwright.sync_api import expect
 
 import nbchat
+from nbchat.core.mentions import Known
 from nbchat.core.transcript import Message
 from nbchat.net.link import Address, parse
 from nbchat.ui import ask, rendered, saved
@@ -175,7 +176,9 @@ def test_each_text_is_rendered_once_and_within_the_budget(
 ) -> None:
     bob.send("**one**").wait()
     counted: list[str] = []
-    monkeypatch.setattr(rendered.render, "html", lambda text: counted.append(text) or f"<em>{text}</em>")
+    monkeypatch.setattr(
+        rendered.render, "html", lambda text, names: counted.append(text) or f"<em>{text}</em>"
+    )
     panel = nbchat.join(chat, name="ada")
     panel._ipython_display_()
     assert "<em>**one**</em>" in published[-1][1]
@@ -186,7 +189,7 @@ def test_each_text_is_rendered_once_and_within_the_budget(
         panel.keep_copy(at_once=True)
     assert "<em>two</em>" in published[-1][1]
     assert sorted(counted) == ["**one**", "two"]
-    panel._feed.rendered._rate.take(100)
+    panel._feed._rendered._rate.take(100)
     bob.send("*hard*").wait()
     panel.client.wait_for(lambda message: message.text == "*hard*", timeout=10)
     panel.keep_copy(at_once=True)
@@ -196,11 +199,11 @@ def test_each_text_is_rendered_once_and_within_the_budget(
 def test_rendered_texts_are_bounded() -> None:
     known = rendered.Rendered()
     for number in range(300):
-        assert known.html(f"text {number}") == f"text {number}"
+        assert known.html(f"text {number}", Known()) == f"text {number}"
     assert len(known._known) == rendered._KEPT
-    known.html("x" * rendered._SIZE)
+    known.html("x" * rendered._SIZE, Known())
     assert known._size <= rendered._SIZE
-    assert known._size == sum(len(each) + len(its) for each, its in known._known.items())
+    assert known._size == sum(len(each) + len(its) for (each, _), its in known._known.items())
 
 
 def test_a_panel_that_moved_leaves_one_line(

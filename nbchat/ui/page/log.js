@@ -33,6 +33,7 @@ function makeLog(store) {
     log.focus();
   });
   log.addEventListener("scroll", onScroll, { passive: true });
+  rows.addEventListener("nbchat-fold", onScroll);
   const sizes = new ResizeObserver(() => {
     if (!log.clientHeight) return; // its tab is hidden
     if (isFollowing) moveTo(log.scrollHeight);
@@ -244,9 +245,9 @@ function makeLog(store) {
     const node = element("div", { class: "nbchat-row" });
     if (item.kind === "said") drawSaid(node, item);
     else {
-      const text = item.kind === "presence" ? presenceInWords(item.steps) : item.text;
-      const isList = text.includes("\n");
-      node.append(element("div", { class: isList ? "nbchat-line nbchat-list" : "nbchat-line" }, text));
+      const words = item.kind === "presence" ? presenceInWords(item.steps) : [item.text];
+      const isList = item.text?.includes("\n");
+      node.append(element("div", { class: isList ? "nbchat-line nbchat-list" : "nbchat-line" }, ...words));
     }
     return { item, node, size: node.getElementsByTagName("*").length + 1 };
   }
@@ -267,18 +268,20 @@ function makeLog(store) {
         face(item.by),
         element(
           "div", { class: "nbchat-by" },
-          element("span", { class: "nbchat-name" }, item.by),
+          element("bdi", { class: "nbchat-name" }, item.by),
           element("time", { datetime: new Date(item.ms).toISOString() }, timeInWords(item.ms)),
         ),
       );
     }
     if (item.isMention) node.classList.add("nbchat-mention");
-    node.append(
-      element(
-        "div", { class: "nbchat-text", dir: "auto", title: `${momentInWords(item.ms)} · message ${item.seq}` },
-        item.html ? rendered(item.html) : element("i", { class: "nbchat-mark" }, "A host took this message away."),
-      ),
+    item.opened ??= new Set();
+    const text = element(
+      "div", { class: "nbchat-text", dir: "auto", title: `${momentInWords(item.ms)} · message ${item.seq}` },
+      item.html
+        ? rendered(item.html, item.opened)
+        : element("i", { class: "nbchat-mark" }, "A host took this message away."),
     );
+    node.append(text, ...foldOf(text, item.html, item.opened));
   }
 
   function neighbours(item) {

@@ -183,7 +183,8 @@ function makeItem(row, key, base) {
   return { key, kind: "line", text };
 }
 
-// "ada, bob joined · eve left": who did both counts by what came last.
+// "ada, bob joined · eve left": who did both counts by what came last. Names stand in places of their own: one
+// from right to left does not turn what is beside it.
 function presenceInWords(steps) {
   const last = new Map();
   for (const [kind, name] of steps) {
@@ -192,7 +193,12 @@ function presenceInWords(steps) {
   }
   const names = (wanted) => [...last].filter(([, kind]) => kind === wanted).map(([name]) => name);
   const parts = [[names("j"), "joined"], [names("l"), "left"]].filter(([found]) => found.length);
-  return parts.map(([found, did]) => `${listInWords(found)} ${did}`).join(" · ");
+  const words = parts.map(([found, did]) => {
+    const shown = found.length > 6 ? found.slice(0, 5) : found;
+    const others = found.length > 6 ? ` and ${found.length - 5} others` : "";
+    return [...shown.flatMap((name, at) => [at ? ", " : "", element("bdi", {}, name)]), `${others} ${did}`];
+  });
+  return words.flatMap((each, at) => (at ? [" · ", ...each] : each));
 }
 
 function listInWords(names) {
