@@ -36,12 +36,17 @@ class Door:
         self._timer = timer
 
     def find(self, key_id: str) -> Key:
-        """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
+        """The key of an id, to answer a hello with; a decoy for an unknown one."""
         return self._keys.find(key_id, self._clock())
 
     def opens(self, key: Key, session: str | None) -> Key | None:
         """The key as it is now, if a session may come in with it."""
         return self._keys.opens(key.id, session, self._clock())
+
+    def why(self, key: Key) -> str:
+        """What became of a key that opens nothing, for somebody who has proved to have it."""
+        why = self._keys.why(key.id, self._clock())
+        return f"{why} Ask for a new one (the host gets it from server.invite())."
 
     def used(self, key: Key, session: str) -> bool:
         """A session came in with a key. True: that is to be kept (:meth:`keep`)."""

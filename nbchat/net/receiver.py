@@ -71,7 +71,7 @@ _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
 _FIRST_TRIES = 3
 """Connections that may break before the first welcome until the caller is told."""
-_HOPELESS = ("bad_key", "other_name", "bad_name", "version", "banned", "kicked", "locked")
+_HOPELESS = ("bad_key", "link_ended", "other_name", "bad_name", "version", "banned", "kicked", "locked")
 """Refusals that trying again does not change."""
 
 
@@ -248,7 +248,7 @@ class Receiver:
             conn = self._conn = self._prepare(where)
         except UsageError as error:
             return error
-        if (failure := await dial(conn, where)) is not None:
+        if (failure := await dial(conn, where, is_given=self._target.is_given)) is not None:
             reason, self._broke_off = failure
             return reason
         watch = self._loop.create_task(self._watch(conn))

@@ -31,7 +31,7 @@ _PING = 0.1
 """What a ping counts against the rate: little, since it is no more than a sign of life."""
 _NO_PLAIN = b"This chat takes no plain-text clients. In a notebook: import nbchat; nbchat.join()\n"
 _BAD_KEY = (
-    "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
+    "This link is not valid here: it was mistyped, or ended long ago. Ask for a new one "
     "(the host gets it from server.invite())."
 )
 
@@ -386,8 +386,11 @@ class NativeSession:
         assert self._key is not None
         is_right = keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof)
         key = self._shell.door.opens(self._key, join.session)
-        if key is None or not is_right:
+        if not is_right:
             self._wrong()
+            return
+        if key is None:  # only who has its secret learns what became of it
+            self._refuse("link_ended", self._shell.door.why(self._key))
             return
         if key.name is not None:
             if join.exact and names.skeleton(join.name) != names.skeleton(key.name):
