@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pyte
@@ -285,7 +286,12 @@ def test_a_phone_reads_the_picture_in_the_notebook(invitation: Invitation) -> No
     assert decoded(rows) == invitation.link
     assert 'role="img"' in shown
     assert "aria-label=" in shown
-    assert f"<code>{invitation.link}</code>" in shown
+    assert f'import nbchat\nnbchat.join("{invitation.link}")</code>' in shown
+    assert "white-space:pre;" in shown  # no line of it is broken
+    assert ">Copy</button>" in shown
+    assert invitation.ends is not None
+    assert f"Ends {datetime.fromtimestamp(invitation.ends).astimezone():%A, %d %B, %H:%M}." in shown
+    assert "leads to this machine only" in shown
     nbchat.connect(invitation.link, name="ada").close()
 
 
