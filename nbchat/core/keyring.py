@@ -5,7 +5,7 @@ Everything here is pure: whoever holds it says what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -40,6 +40,13 @@ class Keyring:
 
     def add(self, key: Key) -> None:
         self._keys[key.id] = key
+
+    def move(self, seconds: float, but: Container[str]) -> bool:
+        """Move the ends of all keys, but for those with these ids; whether there were any."""
+        ending = [key for key in self._keys.values() if key.ends is not None and key.id not in but]
+        for key in ending:
+            self.add(replace(key, ends=(key.ends or 0) + seconds))
+        return bool(ending)
 
     def find(self, id: str, now: float) -> Key:
         """The key of an id, to answer a hello with; it may have ended. For one that is unknown it is a decoy

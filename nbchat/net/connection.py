@@ -219,9 +219,9 @@ class NativeConnection(Connection):
         self.write(wire.encode(Ping()))
 
     def leave(self) -> None:
+        """Say goodbye. The server ends the connection then; until it does it is read from, since what comes
+        to a socket that is closed already resets the connection, and the goodbye with it."""
         self.write(wire.encode(Bye()))
-        if self._transport is not None:
-            self._transport.close()
 
 
 class PlainConnection(Connection):

@@ -29,7 +29,9 @@ class Door:
         timer: Callable[[], float],
     ) -> None:
         self._store = store
+        known = list(known)
         self._keys = Keyring(known, secrets.token_bytes(16))
+        self._known = {key.id for key in known}
         self._most = guesses
         self._guesses = Guesses(guesses)
         self._clock = clock
@@ -80,6 +82,10 @@ class Door:
             sessions.setdefault(id, set()).add(session)
         self._keys.revoke(sessions)
 
+    def move(self, seconds: float) -> bool:
+        """The clock was set: move the ends of the keys that were made here; whether there are any."""
+        return self._keys.move(seconds, self._known)
+
     async def keep(self) -> None:
         """Have the store keep the keys as they are now. Raises StoreError."""
         await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
@@ -89,7 +95,7 @@ class Door:
         try:
             await self.keep()
         except StoreError as error:
-            log.warning("it could not be kept that an invitation was used: %s", error)
+            log.warning("what became of an invitation could not be kept: %s", error)
 
 
 def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:

@@ -209,6 +209,7 @@ class ServerThread:
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
         shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
+        await shell.keeper.begin()
         doors, pin = self._doors(shell)
         # asyncio tries so often at each wake-up, also when no descriptor is left: a small number there, and
         # room in the system for a class that comes at once.
