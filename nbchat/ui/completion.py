@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -54,11 +55,17 @@ def _commands(client: Client, word: str) -> Iterator[tuple[str, str]]:
 
 def _members(client: Client, typed: str) -> list[str]:
     """Who is meant by the beginning of a name, or of a later word of it; oneself comes last."""
-    key = names.skeleton(typed)
+    key = _bare(typed)
     found: list[str] = []
     for member in client.members:
         name = str(member)
-        folded = names.skeleton(name)
+        folded = _bare(name)
         if folded.startswith(key) or (key and any(part.startswith(key) for part in folded.split())):
             found.append(name)
-    return sorted(found, key=lambda name: (name == client.name, names.skeleton(name)))
+    return sorted(found, key=lambda name: (name == client.name, _bare(name)))
+
+
+def _bare(name: str) -> str:
+    """A name without case and accents, which not every keyboard has."""
+    parts = unicodedata.normalize("NFD", names.skeleton(name))
+    return "".join(char for char in parts if unicodedata.category(char) != "Mn")
