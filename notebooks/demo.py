@@ -6,6 +6,7 @@ Works as root and without a browser: then the address that is printed can be ope
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,10 @@ def main() -> None:
 
     from jupyterlab.labapp import LabApp
 
+    # So that a terminal in there finds the command nbchat. No login shell, which it would be if this one has
+    # no terminal itself: that begins with a PATH of its own.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    shell = [] if sys.platform == "win32" else [os.environ.get("SHELL") or "sh"]
     # Copies, so that playing with them changes nothing here.
     with tempfile.TemporaryDirectory(prefix="nbchat-demo-") as folder:
         for notebook in HERE.glob("*.ipynb"):
@@ -35,6 +40,7 @@ def main() -> None:
                 f"--ServerApp.port={parsed.port}",
                 "--LabApp.default_url=/lab/tree/01-first-chat.ipynb",
                 "--ServerApp.log_level=WARN",
+                *([f"--ServerApp.terminado_settings={ {'shell_command': shell} }"] if shell else []),
                 *(["--no-browser"] if parsed.no_browser else []),
             ]
         )

@@ -345,6 +345,13 @@ class Hub:
         member = self._by_conn.get(conn)
         return self._leave(member) if member else []
 
+    def move(self, seconds: float) -> None:
+        """The clock that gives ``now`` in :meth:`handle` was set by so many seconds."""
+        self.rules.move(seconds)
+        for room in self._rooms.values():
+            for member in room.members.values():
+                member.said_at += seconds
+
     def expire(self, now: float) -> list[Effect]:
         """Say of those who did not come back that they left. To be called about once a second."""
         effects: list[Effect] = []

@@ -5,34 +5,54 @@ Everything here is pure: whoever holds it says what time it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
 from nbchat.core import keys
 from nbchat.core.keys import Key
 
+_KNOWN = 30 * 86400.0
+"""Seconds for which a key that has ended is still known, so that whoever comes with it is told so."""
+_ENDED = 1000
+"""Such keys at one time, the newest."""
+
 
 class Keyring:
-    """The keys of one server. One owner; ``now`` is in seconds since 1970."""
+    """The keys of one server. One owner; ``now`` is in seconds since 1970.
+
+    Keys that have ended, were used up or made void stay known for a while. They open nothing; but who proves
+    that it has such a key's secret can be told what became of it, and nobody else learns anything.
+    """
 
     def __init__(self, known: Iterable[Key], seed: bytes) -> None:
         self._keys = {key.id: key for key in known}
         self._seed = seed
 
     def valid(self, now: float) -> list[Key]:
-        """The keys that have not ended, for the store to keep; the others are forgotten."""
-        self._keys = {key.id: key for key in self._keys.values() if key.is_valid(now)}
+        """The keys for the store to keep: those that have not ended, and those that ended not long ago. The
+        others are forgotten."""
+        known = [key for key in self._keys.values() if key.ends is None or now < key.ends + _KNOWN]
+        ended = sorted((key for key in known if not key.is_valid(now)), key=lambda key: key.ends or 0)
+        forgotten = {key.id for key in ended[:-_ENDED]}
+        self._keys = {key.id: key for key in known if key.id not in forgotten}
         return list(self._keys.values())
 
     def add(self, key: Key) -> None:
         self._keys[key.id] = key
 
+    def move(self, seconds: float, but: Container[str]) -> bool:
+        """Move the ends of all keys, but for those with these ids; whether there were any."""
+        ending = [key for key in self._keys.values() if key.ends is not None and key.id not in but]
+        for key in ending:
+            self.add(replace(key, ends=(key.ends or 0) + seconds))
+        return bool(ending)
+
     def find(self, id: str, now: float) -> Key:
-        """The key of an id. For one that is unknown or has ended it is a decoy that opens nothing, the same
-        each time: nobody learns which ids there are."""
+        """The key of an id, to answer a hello with; it may have ended. For one that is unknown it is a decoy
+        that opens nothing, the same each time: nobody learns which ids there are."""
         key = self._keys.get(id)
-        if key is None or not key.is_valid(now):
+        if key is None or (key.ends is not None and now >= key.ends + _KNOWN):
             return Key(id, keys.decoy(self._seed, id))
         return key
 
@@ -42,6 +62,15 @@ class Keyring:
         if key is None or not key.is_valid(now):
             return None
         return key if key.sessions is None or session in key.sessions else None
+
+    def why(self, id: str, now: float) -> str:
+        """What became of a key that opens nothing, in words for somebody who has proved to have it."""
+        key = self._keys.get(id)
+        if key is None or not key.is_valid(now):
+            return "This link has ended."
+        if key.once and key.sessions:
+            return "This link was for one use, and somebody has used it."
+        return "The host has made this link void."
 
     def used(self, id: str, session: str) -> bool:
         """A session came in. True: with a key for one use, which is for this session only from now on."""
@@ -60,10 +89,7 @@ class Keyring:
             sessions = inside.get(key.id, set())
             if key.sessions is not None:
                 sessions = sessions & set(key.sessions)
-            if sessions:
-                self.add(replace(key, sessions=tuple(sorted(sessions))))
-            else:
-                del self._keys[key.id]
+            self.add(replace(key, sessions=tuple(sorted(sessions))))
 
 
 _MINUTE = 60.0

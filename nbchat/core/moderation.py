@@ -104,6 +104,12 @@ class Moderation:
 
     def __init__(self, kept: str = "{}") -> None:
         self._rooms = msgspec.json.decode(kept, type=dict[str, RoomRules])
+        self._before = {
+            (room, ban.key, ban.until)
+            for room, rules in self._rooms.items()
+            for ban in (*rules.bans, *rules.mutes)
+        }
+        """The bans and mutes of before: they were timed by the clock of then."""
         self._seen: dict[tuple[str, str], tuple[str, str | None]] = {}
         """(room, session) → name and address, the newest last."""
         self._kicked: dict[tuple[str, str], None] = {}
@@ -113,6 +119,20 @@ class Moderation:
         """All of it as text, for the store to keep."""
         rooms = {room: rules for room, rules in self._rooms.items() if rules != RoomRules()}
         return msgspec.json.encode(rooms).decode()
+
+    def move(self, seconds: float) -> None:
+        """The clock was set by so many seconds: move the ends of what was done by this one."""
+
+        def moved(room: str, held: list[Ban]) -> list[Ban]:
+            return [
+                ban
+                if ban.until is None or (room, ban.key, ban.until) in self._before
+                else msgspec.structs.replace(ban, until=ban.until + seconds)
+                for ban in held
+            ]
+
+        for room, rules in self._rooms.items():
+            rules.bans, rules.mutes = moved(room, rules.bans), moved(room, rules.mutes)
 
     def saw(self, room: str, member: Person) -> None:
         """A member has come into a room."""

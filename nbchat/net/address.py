@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from nbchat.core import names
 from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
 from nbchat.core.visible import one_line
-from nbchat.net.link import Address, from_file, is_loopback, parse
+from nbchat.net.link import Address, from_file, is_link, is_loopback, parse, pasted
 
 T = TypeVar("T", bound=Struct)
 
@@ -126,15 +126,20 @@ class Target:
             self._fixed = url
         elif isinstance(url, os.PathLike):
             self._fixed = from_file(Path(url))
-        elif isinstance(url, str) and "://" in url:
+        elif isinstance(url, str) and is_link(pasted(url)):
             self._fixed = parse(url)
         elif isinstance(url, str):
-            self._name = names.check(url, "chat's name")
+            self._name = names.check(pasted(url), "chat's name")
         else:
             raise BadLink(
                 f"A {type(url).__name__} is no link (text), no file with one (a Path), no chat's name and "
                 "no server."
             )
+
+    @property
+    def is_given(self) -> bool:
+        """Whether a link says where it is: then somebody else may be serving there."""
+        return self._fixed is not None
 
     def find(self) -> Address:
         """Where to connect. Raises NoServerFound, SeveralServers or BadLink, which say what to type."""

@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from msgspec import Raw, Struct
 from nbchat.core import errors, frames
 from nbchat.core.errors import ChatError
 from nbchat.core.keys import Key
-from nbchat.net import address
+from nbchat.net import address, clock
 from nbchat.net.log import log
 from nbchat.net.options import Options
 from nbchat.net.thread import Invite, ServerThread
@@ -165,7 +164,7 @@ def _begin(order: Serve) -> ServerThread:
         from nbchat.net.serve import listen
 
         socks = listen(order.options, order.preferred)
-    store = open_store(order.options.file, time.time, is_own_place=order.is_own_place)
+    store = open_store(order.options.file, clock.now, is_own_place=order.is_own_place)
     server = ServerThread(order.options, socks, store, order.known)
     server.start()
     return server

@@ -48,7 +48,7 @@ from nbchat.core.frames import (
 from nbchat.core.limits import Limits
 from nbchat.core.visible import one_line
 from nbchat.net import tls
-from nbchat.net.link import Address
+from nbchat.net.link import Address, place
 from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
@@ -180,10 +180,14 @@ class NativeConnection(Connection):
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
 
+    @property
+    def _place(self) -> str:
+        return place(self._address.host, self._address.port)
+
     def _changed(self, shown: str) -> str:
         return (
-            f"The server at {self._address.host}:{self._address.port} is not the one this link was made for: "
-            "its certificate is another. Nothing was sent to it.\n"
+            f"The server at {self._place} is not the one this link was made for: its certificate is "
+            "another. Nothing was sent to it.\n"
             f"  the link says:    {tls.readable(self._address.pin)}\n"
             f"  the server shows: {tls.readable(shown)}\n"
             "Ask the host for a new link (server.invite()). If the host knows of no change, somebody else "
@@ -192,8 +196,8 @@ class NativeConnection(Connection):
 
     def _stranger(self) -> str:
         return (
-            f"The server at {self._address.host}:{self._address.port} does not know this link's key: the "
-            "link has ended or was mistyped, or another program answers there. Ask for a new link."
+            f"The server at {self._place} does not know this link's key: the link was mistyped, its chat has "
+            "moved to another port, or another program answers there. Ask for a new link."
         )
 
     def say(self, message: Outgoing) -> None:
@@ -215,9 +219,9 @@ class NativeConnection(Connection):
         self.write(wire.encode(Ping()))
 
     def leave(self) -> None:
+        """Say goodbye. The server ends the connection then; until it does it is read from, since what comes
+        to a socket that is closed already resets the connection, and the goodbye with it."""
         self.write(wire.encode(Bye()))
-        if self._transport is not None:
-            self._transport.close()
 
 
 class PlainConnection(Connection):

@@ -29,19 +29,26 @@ class Door:
         timer: Callable[[], float],
     ) -> None:
         self._store = store
+        known = list(known)
         self._keys = Keyring(known, secrets.token_bytes(16))
+        self._known = {key.id for key in known}
         self._most = guesses
         self._guesses = Guesses(guesses)
         self._clock = clock
         self._timer = timer
 
     def find(self, key_id: str) -> Key:
-        """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
+        """The key of an id, to answer a hello with; a decoy for an unknown one."""
         return self._keys.find(key_id, self._clock())
 
     def opens(self, key: Key, session: str | None) -> Key | None:
         """The key as it is now, if a session may come in with it."""
         return self._keys.opens(key.id, session, self._clock())
+
+    def why(self, key: Key) -> str:
+        """What became of a key that opens nothing, for somebody who has proved to have it."""
+        why = self._keys.why(key.id, self._clock())
+        return f"{why} Ask for a new one (the host gets it from server.invite())."
 
     def used(self, key: Key, session: str) -> bool:
         """A session came in with a key. True: that is to be kept (:meth:`keep`)."""
@@ -75,6 +82,10 @@ class Door:
             sessions.setdefault(id, set()).add(session)
         self._keys.revoke(sessions)
 
+    def move(self, seconds: float) -> bool:
+        """The clock was set: move the ends of the keys that were made here; whether there are any."""
+        return self._keys.move(seconds, self._known)
+
     async def keep(self) -> None:
         """Have the store keep the keys as they are now. Raises StoreError."""
         await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
@@ -84,7 +95,7 @@ class Door:
         try:
             await self.keep()
         except StoreError as error:
-            log.warning("it could not be kept that an invitation was used: %s", error)
+            log.warning("what became of an invitation could not be kept: %s", error)
 
 
 def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:

@@ -6,6 +6,7 @@ then the connection is encrypted, and nothing is said to whoever shows another c
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shlex
@@ -24,6 +25,21 @@ PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)
 _LONGEST = 4096
 """Bytes of a file in which a link is looked for."""
 _HOST = re.compile(r"[\w.:%-]{1,253}")
+_SCHEME = re.compile(r"(?:nbchat|plain)://", re.IGNORECASE)
+_CALL = re.compile(
+    r"(?:import\s+nbchat\s*;?\s*)?(?:\w+\s*=\s*)?(?:nbchat\s*\.\s*)?(?:join|connect)\s*\(\s*(?:url\s*=\s*)?(.*)"
+    r"|nbchat\s+join\s+(.*)",
+    re.DOTALL,
+)
+"""A cell or a command with a link or a chat's name in it."""
+_QUOTES = "\"'`\u00ab\u00bb\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2039\u203a<>"
+"""Quotes as programs, word processors and mails write them."""
+_AS_TYPED = str.maketrans({
+    "\u2010": "-", "\u2011": "-", "\u2013": "--", "\u2014": "--",
+    "\uff1a": ":", "\uff0f": "/", "\uff03": "#", "\uff1f": "?", "\uff1d": "=", "\uff0e": ".",
+    **dict.fromkeys("\u00ad\u200b\u2060\ufeff"),
+})  # fmt: skip
+"""What word processors and input methods put in the place of a link's own characters."""
 _PIN = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -44,10 +60,9 @@ class Address(Struct, frozen=True):
 
     @property
     def link(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         room = f"/{quote(self.room)}" if self.room else ""
         pin = f"?pin={self.pin}" if self.pin else ""
-        return f"{'plain' if self.plain else 'nbchat'}://{host}:{self.port}{room}{pin}"
+        return f"{'plain' if self.plain else 'nbchat'}://{place(self.host, self.port)}{room}{pin}"
 
     @property
     def whole_link(self) -> str:
@@ -61,11 +76,45 @@ class Address(Struct, frozen=True):
         yield self.link
 
 
+def place(host: str, port: int) -> str:
+    """A host and its port, as they stand in a link: ``127.0.0.1:14900``, ``[::1]:14900``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def pasted(text: str) -> str:
+    """The link, or the chat's name, in what was pasted: with the call around it, in quotes of any kind,
+    broken over lines, with a word processor's hyphens. A link may lack its ``nbchat://`` still."""
+    text = text.strip()
+    if (call := _CALL.match(text)) is not None:
+        text = (call[1] or call[2] or "").strip()
+    begin = _SCHEME.search(text)
+    if begin is not None:
+        text = text[begin.start() :]
+    if begin is not None or is_link(text):
+        text = text.lstrip(_QUOTES)
+        end = next((at for at, char in enumerate(text) if char in _QUOTES), len(text))
+        text = "".join(text[:end].split()).translate(_AS_TYPED).rstrip(").,;")
+        return text
+    if text[:1] in _QUOTES and len(text) > 1:
+        text = text.rstrip(") ")
+        return text[1:-1].strip() if text[-1:] in _QUOTES else text[1:]
+    return text
+
+
+def is_link(text: str) -> bool:
+    """Whether something that was typed is a link, with or without its beginning, and no chat's name."""
+    return any(char in text for char in ":/#?\uff1a\uff0f\uff03\uff1f")
+
+
 def parse(link: str) -> Address:
-    """A link as an address. Raises :class:`BadLink` that says what a link looks like."""
+    """A link as an address, however it was pasted (:func:`pasted`). Raises :class:`BadLink` that says what a
+    link looks like."""
     shape = "A link looks like nbchat://127.0.0.1:14900/lobby#k=… (or plain://127.0.0.1:14900)."
+    link = pasted(link)
+    if "://" not in link:
+        link = f"nbchat://{link.removeprefix('//')}"
     try:
-        parts = urlsplit(link.strip())
+        parts = urlsplit(link)
         host, port = parts.hostname, parts.port or DEFAULT_PORT
     except ValueError:
         raise BadLink(f"This link cannot be read. {shape}") from None
@@ -134,4 +183,10 @@ def _pin(query: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name alone."""
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    if host == "localhost" or re.fullmatch(r"127(\.\d{1,3}){3}", host):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,19 @@ _servers = 0
 _before = 0.0
 
 
+def hold_standard_streams() -> None:
+    """Open nothing (os.devnull) where standard input, output or error is closed: a pipe of a loop that got
+    its number would end the program, since libuv aborts when it is to close one of the first three."""
+    for fileno in range(3):
+        try:
+            os.fstat(fileno)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
+    hold_standard_streams()
     try:
         import uvloop
     except ImportError:  # Windows

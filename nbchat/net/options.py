@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -92,10 +94,13 @@ def _hosts(host: str, lan: bool) -> tuple[str, tuple[str, ...]]:
             "address goes into host=…"
         )
     here, found = "127.0.0.1", []
-    if is_loopback(host) and host not in ("localhost", "::1"):
-        here = host
-    elif host in ("0.0.0.0", ""):  # noqa: S104 (a word for each address of this machine, with TLS)
+    host = host.strip().removeprefix("[").removesuffix("]")
+    if is_loopback(host) and host != "localhost":
+        here = str(ipaddress.ip_address(host))
+    elif host in ("0.0.0.0", "", "::"):  # noqa: S104 (a word for each address of this machine, with TLS)
         found = [networks.lan_address(), *networks.addresses()]
+        if host == "::":
+            found += networks.addresses(socket.AF_INET6)
     elif host != "localhost":
         found = [networks.resolve(host)]
     if lan and not found:

@@ -8,6 +8,8 @@ as in fanout.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import math
 import os
 import secrets
@@ -234,11 +236,17 @@ class _Owners:
         moment, or now."""
         if moment is None or moment >= self._read_at:
             now = time.monotonic()
-            with open("/proc/net/tcp", encoding="ascii") as table:
-                rows = [row.split(maxsplit=10) for row in islice(table, 1, None)]
+            rows = _rows("/proc/net/tcp")
+            with contextlib.suppress(FileNotFoundError):  # a system without addresses of the sixth version
+                rows += _rows("/proc/net/tcp6")
             self._owners = {(row[1], row[2]): int(row[7]) if row[9] != "0" else None for row in rows}
             self._read_at = now
         return self._owners
+
+
+def _rows(path: str) -> list[list[str]]:
+    with open(path, encoding="ascii") as table:
+        return [row.split(maxsplit=10) for row in islice(table, 1, None)]
 
 
 _owners = _Owners()
@@ -247,4 +255,6 @@ _owners = _Owners()
 def _listed(end: tuple[str, int]) -> str:
     """An address as /proc/net/tcp spells it."""
     host, port = end[:2]
-    return f"{bytes(int(part) for part in host.split('.'))[::-1].hex().upper()}:{port:04X}"
+    packed = ipaddress.ip_address(host).packed
+    words = [packed[begin : begin + 4][::-1] for begin in range(0, len(packed), 4)]
+    return f"{b''.join(words).hex().upper()}:{port:04X}"

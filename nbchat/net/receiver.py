@@ -14,6 +14,7 @@ import random
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
@@ -53,15 +54,18 @@ from nbchat.core.harmless import harmless
 from nbchat.core.limits import UNDER_WAY, Limits
 from nbchat.net import address
 from nbchat.net.connection import NativeConnection, PlainConnection
-from nbchat.net.dial import PATIENCE, dial
+from nbchat.net.dial import dial
 from nbchat.net.link import Address
 from nbchat.net.log import log
 from nbchat.net.loops import new_loop
 from nbchat.net.questions import Answer, Questions
 from nbchat.net.state import State
+from nbchat.net.watch import Watch
 
 _CLOSE = 2.0
 """Seconds for the last messages to be confirmed when a client is closed."""
+_PLAIN_CLOSE = 0.3
+"""Seconds for what was written to a first-generation server to leave; it has no word for goodbye."""
 _LONGEST_DELAY = 3.0
 """Seconds between two attempts at the most: a server that is back has its class back soon, too."""
 _EACH = 0.006
@@ -71,7 +75,7 @@ _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
 _FIRST_TRIES = 3
 """Connections that may break before the first welcome until the caller is told."""
-_HOPELESS = ("bad_key", "other_name", "bad_name", "version", "banned", "kicked", "locked")
+_HOPELESS = ("bad_key", "link_ended", "other_name", "bad_name", "version", "banned", "kicked", "locked")
 """Refusals that trying again does not change."""
 
 
@@ -92,7 +96,8 @@ class Receiver:
         self._wanted = wanted
         self._exact = exact
         self._chance = chance or random.Random()  # noqa: S311 (it spreads attempts, and keeps no secret)
-        self._ping = Limits().ping
+        self.ping = Limits().ping
+        """Seconds between signs of life, as the server wants them."""
         # Made here, so that a first connection that broke before its welcome is gone on with, too.
         self._session: str | None = secrets.token_hex(16)
         self._kept: Path | None = None
@@ -101,6 +106,8 @@ class Receiver:
         self._was_welcome = False
         self._broke_off = False
         """The last connection stood and ended without a word before its welcome."""
+        self.wall: Callable[[], float] = time.time
+        """Seconds since 1970; an attribute so that a test can turn it."""
         self._is_told_away = False
         """What the server takes this member for: away or not."""
         self._final: str | None = None
@@ -117,6 +124,11 @@ class Receiver:
         self.first: Future[None] = Future()
         """Done when the client is in and has the room's newest messages; fails if it never got in."""
         self.thread = threading.Thread(target=self._run, name=f"nbchat client {wanted}", daemon=True)
+
+    @property
+    def is_welcome(self) -> bool:
+        """Whether there is a connection that has welcomed this client. Its own thread only."""
+        return self._is_welcome
 
     # ── for other threads ──
 
@@ -248,10 +260,10 @@ class Receiver:
             conn = self._conn = self._prepare(where)
         except UsageError as error:
             return error
-        if (failure := await dial(conn, where)) is not None:
+        if (failure := await dial(conn, where, is_given=self._target.is_given)) is not None:
             reason, self._broke_off = failure
             return reason
-        watch = self._loop.create_task(self._watch(conn))
+        watch = self._loop.create_task(Watch(self, conn).run())
         try:
             ended = await conn.ended
         finally:
@@ -297,21 +309,6 @@ class Receiver:
             # It was in, and the connection broke before anything came: what it was promised then.
             return max(0, start - Limits().backlog)
         return seq
-
-    async def _watch(self, conn: NativeConnection | PlainConnection) -> None:
-        """End a connection that does not welcome us in time, or from which nothing comes any more."""
-        begun = time.monotonic()
-        while True:
-            # Until the welcome it is not known how often this server wants to hear from us.
-            await asyncio.sleep(self._ping / 4 if self._is_welcome else 0.1)
-            now = time.monotonic()
-            if not self._is_welcome:
-                if now - begun > PATIENCE:
-                    conn.fail(Unreachable("The server does not answer."))
-            elif now - conn.heard > 2.5 * self._ping:
-                conn.fail(Unreachable("The server has gone silent."))
-            elif now - conn.spoke > 0.75 * self._ping:
-                conn.ping()
 
     # ── events ──
 
@@ -386,7 +383,7 @@ class Receiver:
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
         state.status, state.reason = "connected", ""
-        state.text_limit, self._ping = event.limits.text, event.limits.ping
+        state.text_limit, self.ping = event.limits.text, event.limits.ping
         if state.start is None:
             state.start = event.head
         self._session = event.session or None
@@ -492,5 +489,6 @@ class Receiver:
         if self._conn is not None:
             if self._is_welcome and not self._may_come_back:
                 self._conn.leave()
-                await asyncio.wait([self._conn.ended], timeout=0.3)
+                patience = _CLOSE if isinstance(self._conn, NativeConnection) else _PLAIN_CLOSE
+                await asyncio.wait([self._conn.ended], timeout=patience)
             self._conn.abort()

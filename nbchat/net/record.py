@@ -7,6 +7,7 @@ the store cannot do is tried again until it can. It holds meanwhile: that needs 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from nbchat.store import RoomStore
 if TYPE_CHECKING:
     from nbchat.net.session import Connection
 
+log = logging.getLogger("nbchat")
 KEY = "moderation"
 """Under which the store keeps the rules."""
 _RETRY = 1.0
@@ -75,6 +77,18 @@ class Recorder:
         else:
             conn.tell(Refused(code=effect.code, text=effect.text, fatal=False, id=effect.id))
 
+    async def keep(self) -> None:
+        """Keep the rules as they are now, where no deed brings that with it."""
+        try:
+            await self._keep()
+        except StoreError as error:  # the next deed does it
+            log.warning("what holds in the rooms could not be kept: %s", error)
+
+    async def _keep(self) -> None:
+        if (kept := self._hub.rules.kept) != self._kept:
+            await self._store.remember(KEY, kept)
+            self._kept = kept
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -100,9 +114,7 @@ class Recorder:
 
     async def _write(self, entry: _Entry) -> None:
         store, room = self._store, entry.room
-        if (kept := self._hub.rules.kept) != self._kept:
-            await store.remember(KEY, kept)
-            self._kept = kept
+        await self._keep()
         # What was found out stays in the entry: a second try would not find it any more.
         if entry.deed.did == "delete":
             if entry.deed.name is None:

@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 import threading
-import time
 import warnings
 from datetime import timedelta
 from typing import Literal
@@ -20,7 +19,7 @@ from nbchat.core import names
 from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
-from nbchat.net import address, link
+from nbchat.net import address, clock, link, networks, ports
 from nbchat.net.options import Options, check
 from nbchat.net.process import CAN_PASS, ServerProcess
 from nbchat.net.server import Server
@@ -55,8 +54,9 @@ def serve(
     in memory. Running the same call again in a process returns the server that runs already; with other
     options it restarts with them, and its clients come back by themselves.
 
-    ``port``: 14900 or, if that is taken, the next free one up to 14999; a port given here is taken or the
-    call fails. 0 always makes a new server on any free port.
+    ``port``: for a chat with a name the one that it had last, so that its links stay right, else 14900; if
+    that is taken, the next free one up to 14999, with a warning if a chat has to change. A port given here is
+    taken or the call fails. 0 always makes a new server on any free port.
 
     ``history``: "auto" (a file named after the chat, in the user's data folder), a file's path, or None
     to keep nothing after the server stops.
@@ -90,6 +90,9 @@ def serve(
         server = _start(options, old, is_own_place=history == "auto")
         _servers[:] = [*(each for each in _servers if each.is_running), server]
     is_told = old is not None and server._store is not None and server._store is old._store
+    changed = _remember(options, server.port)
+    if changed:
+        warnings.warn(changed, RuntimeWarning, stacklevel=2)
     if server._runner.damage and not is_told:
         warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=2)
     if options.lan and options.plain:
@@ -103,7 +106,8 @@ def _start(options: Options, old: Server | None, *, is_own_place: bool) -> Serve
     The same chat with other options keeps its port and its keys. It keeps its log where that is in the same
     file, or was in this process's memory and stays there.
     """
-    preferred = old.port if old is not None else link.DEFAULT_PORT
+    known_port = old.port if old is not None else ports.of(options.name)
+    preferred = known_port or link.DEFAULT_PORT
     store: RoomStore | None = None
     known: list[Key] = []
     listens_here = CAN_PASS or not options.process
@@ -122,7 +126,7 @@ def _start(options: Options, old: Server | None, *, is_own_place: bool) -> Serve
         if socks is None or options.process:
             runner = ServerProcess(options, socks, known, preferred=preferred, is_own_place=is_own_place)
         else:
-            store = store or open_store(options.file, time.time, is_own_place=is_own_place)
+            store = store or open_store(options.file, clock.now, is_own_place=is_own_place)
             runner = ServerThread(options, socks, store, known)
         runner.start()
     except BaseException:
@@ -130,6 +134,20 @@ def _start(options: Options, old: Server | None, *, is_own_place: bool) -> Serve
             sock.close()
         raise
     return Server(options, runner)
+
+
+def _remember(options: Options, port: int) -> str:
+    """Keep a named chat's port for its next start; what to say if it has another one than before."""
+    if not options.name or options.port == 0:
+        return ""
+    before = ports.of(options.name)
+    ports.remember(options.name, port)
+    if before in (None, port) or options.port is not None:
+        return ""
+    return (
+        f"The chat {options.name!r} had port {before}, which is taken now: it listens on port {port}. Links "
+        "that were given out before lead to whoever has that port; give out new ones."
+    )
 
 
 def _find(options: Options) -> Server | None:
@@ -173,13 +191,16 @@ def listen(options: Options, preferred: int) -> list[socket.socket]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    family, place = networks.bindable(host, port)
+    sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        if family == socket.AF_INET6:  # else it would take the port of the fourth version's addresses, too
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if sys.platform == "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
+        sock.bind(place)
         sock.listen(1024)
         sock.setblocking(False)
     except BaseException:
@@ -189,7 +210,7 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def _no_address(options: Options, host: str, port: int, error: OSError) -> str:
-    text = f"The server cannot listen on {host}:{port}: {error.strerror}."
+    text = f"The server cannot listen on {link.place(host, port)}: {error.strerror}."
     if host in options.lan:
         text += " A host is one of this machine's own addresses; nbchat.serve(lan=True) finds it."
     return text

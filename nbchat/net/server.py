@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 import threading
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -21,7 +22,7 @@ from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
 from nbchat.net import address, tls
 from nbchat.net.hand import HostsHand
-from nbchat.net.link import Address
+from nbchat.net.link import Address, place
 from nbchat.net.options import Options
 from nbchat.net.process import ServerProcess
 from nbchat.net.thread import Invite, ServerThread
@@ -136,7 +137,7 @@ class Server(HostsHand):
             return where.whole_link
         from nbchat.net.invitation import Invitation
 
-        return Invitation(where.whole_link)
+        return Invitation(where.whole_link, time.time() + hours * 3600)
 
     def revoke_invites(self) -> None:
         """Make all links void that :meth:`invite` has given out. Who is in a room stays and can come back
@@ -191,7 +192,8 @@ class Server(HostsHand):
         if not self.is_running:
             return f"<nbchat server{name}, stopped>"
         count = len(self.members)
-        return f"<nbchat server{name} on {self.host}:{self.port}, {count} member{'' if count == 1 else 's'}>"
+        where = place(self.host, self.port)
+        return f"<nbchat server{name} on {where}, {count} member{'' if count == 1 else 's'}>"
 
     def _repr_html_(self) -> str:
         title = html.escape(self.name or "nameless chat")
@@ -227,10 +229,10 @@ class Server(HostsHand):
 def _where(lan: tuple[str, ...], host: str, port: int, pin: str) -> list[tuple[str, str]]:
     """The card's rows on where it listens, and what is proof of it in a network."""
     if not lan:
-        return [("listens on", f"{host}:{port}")]
-    networks = ", ".join(f"{each}:{port}" for each in lan)
+        return [("listens on", place(host, port))]
+    networks = ", ".join(place(each, port) for each in lan)
     return [
-        ("listens on", f"{host}:{port}; encrypted, for others: {networks}"),
+        ("listens on", f"{place(host, port)}; encrypted, for others: {networks}"),
         ("certificate", f"<code>{tls.readable(pin)}</code>"),
     ]
 

@@ -7,6 +7,7 @@ session here or to a plain one (plain.py). All of it runs on the server's loop t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import socket
 import time
@@ -17,8 +18,9 @@ import msgspec
 
 from nbchat.core import keys, names, plain, wire
 from nbchat.core.errors import BadName, ProtocolError
-from nbchat.core.frames import VERSION, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
+from nbchat.core.frames import VERSION, Bye, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
 from nbchat.net.link import is_loopback
+from nbchat.net.networks import origin
 from nbchat.net.plain import PlainSession, is_own_user
 from nbchat.net.rate import Rate
 
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
 _UNDER_WAY = 1024
 """Messages of one member that the store has not answered yet; then reading from it pauses."""
+_SHORT = 256
+"""Bytes of a line that may be a goodbye."""
 _PING = 0.1
 """What a ping counts against the rate: little, since it is no more than a sign of life."""
 _NO_PLAIN = b"This chat takes no plain-text clients. In a notebook: import nbchat; nbchat.join()\n"
 _BAD_KEY = (
-    "This link is not valid here: it was mistyped, has ended, or was made void. Ask for a new one "
+    "This link is not valid here: it was mistyped, or ended long ago. Ask for a new one "
     "(the host gets it from server.invite())."
 )
 
@@ -78,8 +82,7 @@ class Connection(asyncio.Protocol):
     @property
     def address(self) -> str | None:
         """Where it comes from; None for this machine, where that tells nobody apart."""
-        host = self.peer[0] if self.peer else None
-        return None if host is None or is_loopback(host) else host
+        return None if self.peer is None or is_loopback(self.peer[0]) else self.host
 
     @property
     def fileno(self) -> int:
@@ -94,7 +97,7 @@ class Connection(asyncio.Protocol):
         self._here = transport.get_extra_info("sockname")
         self.peer = transport.get_extra_info("peername")
         if self.peer:
-            self.host = self.peer[0]
+            self.host = origin(self.peer[0])
         self._transport.set_write_buffer_limits(high=0)
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._shell.limits.send_buffer)
@@ -289,9 +292,16 @@ class NativeSession:
             self._work()
 
     def lost(self) -> None:
+        """The connection has ended. Who said goodbye has left, also if that was still to be looked at."""
         if self._timer is not None:
             self._timer.cancel()
+        last = self._waiting[-1] if self._waiting else b""
         self._waiting.clear()
+        is_there = self._is_member and self._shell.hub.session_of(self._conn) is not None
+        if is_there and len(last) < _SHORT:
+            with contextlib.suppress(ProtocolError):
+                if isinstance(bye := wire.decode_request(last), Bye):
+                    self._shell.handle(self._conn, bye)
 
     @property
     def key_id(self) -> str | None:
@@ -386,8 +396,11 @@ class NativeSession:
         assert self._key is not None
         is_right = keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof)
         key = self._shell.door.opens(self._key, join.session)
-        if key is None or not is_right:
+        if not is_right:
             self._wrong()
+            return
+        if key is None:  # only who has its secret learns what became of it
+            self._refuse("link_ended", self._shell.door.why(self._key))
             return
         if key.name is not None:
             if join.exact and names.skeleton(join.name) != names.skeleton(key.name):
@@ -403,7 +416,7 @@ class NativeSession:
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""
-        address = self._conn.peer[0] if self._conn.peer else ""
+        address = self._conn.host if self._conn.peer else ""
         wait = min(self._shell.door.failed(address), self._shell.limits.hello / 2)
         if not wait:
             self._refuse("bad_key", _BAD_KEY)

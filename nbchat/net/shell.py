@@ -37,8 +37,10 @@ from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.core.moderation import Moderation
+from nbchat.net.clock import now
 from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
+from nbchat.net.keep import Keeper
 from nbchat.net.plain import PlainRoom, PlainSession
 from nbchat.net.record import KEY, Recorder
 from nbchat.net.session import Connection, farewell
@@ -95,8 +97,9 @@ class Shell:
         rules = Moderation(store.meta.get(KEY, "{}"))
         self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules)
         self._store = store
-        self._keep = keep
-        self._clock = clock or _steady()
+        self._clock = clock or now
+        self._moved = now.moved
+        self.keeper = Keeper(store, keep, lambda: self._clock(), now.passed)
         self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
@@ -140,7 +143,7 @@ class Shell:
 
     @property
     def now(self) -> float:
-        """Seconds since 1970, by a clock that nobody sets."""
+        """Seconds since 1970, by the server's clock (clock.py)."""
         return self._clock()
 
     def handle(self, conn: Connection, request: Request) -> None:
@@ -322,11 +325,7 @@ class Shell:
         """Take away what is older than the host wants to keep, and tell the rooms that are open."""
         before = await self._store.trimmed(list(self._rooms))
         try:
-            if isinstance(self._keep, timedelta):
-                oldest = self._clock() - self._keep.total_seconds()
-                await self._store.trim(before=int(oldest * 1000))
-            else:
-                await self._store.trim(number=self._keep)
+            await self.keeper.trim()
         finally:  # a trimming that failed on its way has taken something, too
             for room, head in (await self._store.trimmed(list(before))).items():
                 if head > before[room] and room in self._rooms:
@@ -439,18 +438,30 @@ class Shell:
 
     def _tick(self) -> None:
         self._tick_handle = self.loop.call_later(1, self._tick)
-        now = self.loop.time()
-        self.act(self.hub.expire(now))
+        self._set_clock_right()
+        moment = self.loop.time()
+        self.act(self.hub.expire(moment))
         self.refusals.tick()
         for conn in self._unnamed:
-            if now - conn.since < self.limits.hello:
+            if moment - conn.since < self.limits.hello:
                 break
             self.refusals.note(conn.host, "did not say who it is in time")
             farewell(conn, "You did not say who you are in time.")
             self._unnamed.discard(conn)
         for conn in list(self._connections):
-            if now - conn.heard > self.limits.dead and not conn.is_plain:
+            if moment - conn.heard > self.limits.dead and not conn.is_plain:
                 conn.abort()
+
+    def _set_clock_right(self) -> None:
+        """Follow the machine's clock; what holds for a time from now on holds for as long as it was meant."""
+        now.set_right()
+        seconds, self._moved = now.moved - self._moved, now.moved
+        if seconds:
+            log.warning("the machine's clock was set, by %+.0f s", seconds)
+            self.hub.move(seconds)
+            self._spawn(self._recorder.keep())
+            if self.door.move(seconds):
+                self._spawn(self.door.keep_used())
 
     # ── the end ──
 
@@ -471,15 +482,6 @@ class Shell:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
-
-
-def _steady() -> Callable[[], float]:
-    """A clock of seconds since 1970 that does not jump when somebody sets the time: keys end by it."""
-    passed: Callable[[], float] = time.monotonic
-    if hasattr(time, "CLOCK_BOOTTIME"):  # counts while the machine sleeps, too
-        passed = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    start = time.time() - passed()
-    return lambda: start + passed()
 
 
 def _line(event: Event) -> bytes:

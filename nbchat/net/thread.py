@@ -13,7 +13,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -203,13 +202,14 @@ class ServerThread:
     async def _serve(self, loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
         store, options = self.store, self._options
         kept = msgspec.json.decode(store.meta.get("keys", "[]"), type=list[Key])
-        kept = [key for key in kept or self._known if key.is_valid(time.time())]
+        kept = kept or self._known
         host_key = next((key for key in kept if key.role == "host" and key.ends is None), None)
         if host_key is None:
             host_key = new_key("host", None)
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
         shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
+        await shell.keeper.begin()
         doors, pin = self._doors(shell)
         # asyncio tries so often at each wake-up, also when no descriptor is left: a small number there, and
         # room in the system for a class that comes at once.

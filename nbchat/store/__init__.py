@@ -95,9 +95,15 @@ class RoomStore(Protocol):
     async def trimmed(self, rooms: list[str]) -> dict[str, int]:
         """The last seq of each room that was trimmed; 0 where none was."""
 
-    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
+    async def heads(self) -> dict[str, int]:
+        """The last seq of every room in which something was said."""
+
+    async def trim(
+        self, *, number: int | None = None, before: int | None = None, upto: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
         """Take the oldest events of every room away: each that is not among the room's ``number`` newest,
-        or is stamped before ``before`` (milliseconds since 1970), up to the first that may stay.
+        or is stamped before ``before`` (milliseconds since 1970), up to the first that may stay. With
+        ``upto`` a stamp counts only up to that seq of its room, and nowhere else.
 
         Returns the last seq that is gone, of each room that lost some now. Nothing of a text is left when
         this returns. If it fails, some may be gone; :meth:`trimmed` tells, and a next call goes on.

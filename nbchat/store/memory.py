@@ -7,8 +7,9 @@ interpreter. What is appended in one tick of the loop becomes part of the logs a
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from itertools import islice, takewhile
 
@@ -63,10 +64,11 @@ class _Log:
         end = len(self.events) if seq is None else max(0, min(seq - 1, self.head) - self.trimmed)
         return self.events[max(0, end - limit) : end]
 
-    def trim(self, number: int | None, before: int | None) -> bool:
+    def trim(self, number: int | None, before: int | None, upto: float = math.inf) -> bool:
         """Take the oldest events away; whether there were any."""
         too_many = len(self.events) - number if number is not None else 0
-        too_old = sum(1 for _ in takewhile(lambda each: each.at < before, self.events)) if before else 0
+        old = takewhile(lambda each: each.at < (before or 0) and each.seq <= upto, self.events)
+        too_old = sum(1 for _ in old) if before else 0
         count = max(too_many, too_old)
         if count > 0:
             del self.events[:count]
@@ -168,12 +170,22 @@ class MemoryStore:
             old = log.events[seq - log.trimmed - 1]
             log.events[seq - log.trimmed - 1] = Event(old.seq, old.at, old.session, old.id, _REDACTED)
 
-    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
+    async def heads(self) -> dict[str, int]:
+        self._check()
+        return {room: log.head for room, log in self._rooms.items() if log.head}
+
+    async def trim(
+        self, *, number: int | None = None, before: int | None = None, upto: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
         self._check()
         # What was appended before is kept, and those who wait for it have it, before something goes.
         self._keep()
         await asyncio.sleep(0)
-        gone = {room: log.trimmed for room, log in self._rooms.items() if log.trim(number, before)}
+        gone = {
+            room: log.trimmed
+            for room, log in self._rooms.items()
+            if log.trim(number, before, math.inf if upto is None else upto.get(room, 0))
+        }
         marks_from = int(self._clock() * 1000) - MARK_AGE
         for log in self._rooms.values():
             if log.trimmed:

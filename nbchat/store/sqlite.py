@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from functools import partial
 from itertools import islice
@@ -47,6 +47,7 @@ _AFTER = """SELECT trimmed, seq, at, session, id, body
     WHERE room.name = ? ORDER BY log.seq LIMIT ?"""
 _BEFORE = "SELECT seq, at, session, id, body FROM log WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
 _HEAD = "SELECT head FROM room WHERE name = ?"
+_HEADS = "SELECT name, head FROM room WHERE head > 0"
 _TRIMMED = "SELECT trimmed FROM room WHERE name = ?"
 _REDACT = "UPDATE log SET body = ? WHERE room = ? AND seq = ?"
 _REDACTED = b'{"type":"redacted"}'
@@ -219,8 +220,16 @@ class SQLiteStore:
             recent.events.clear()
         await self._scrub()
 
-    async def trim(self, *, number: int | None = None, before: int | None = None) -> dict[str, int]:
-        trim = Trim(number, before, int(self._clock() * 1000))
+    async def heads(self) -> dict[str, int]:
+        def read(db: sqlite3.Connection) -> dict[str, int]:
+            return dict(db.execute(_HEADS).fetchall())
+
+        return await self._call(self._working(), read)
+
+    async def trim(
+        self, *, number: int | None = None, before: int | None = None, upto: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
+        trim = Trim(number, before, int(self._clock() * 1000), upto=upto)
         await self._call(self._reading(), trim.find)
         return await self._trim(trim)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
+from collections.abc import Mapping
 
 from nbchat.store.tables import transaction
 
@@ -39,13 +40,21 @@ Row = tuple[int, int, str, str]
 
 
 class Trim:
-    """One trimming, done a chunk at a time. ``number`` newest events stay, ``before`` is an ``at``.
-    ``cleared``: instead, all events of that room up to that seq."""
+    """One trimming, done a chunk at a time. ``number`` newest events stay, ``before`` is an ``at``, which
+    counts up to the seq of each room in ``upto``. ``cleared``: instead, all events of that room up to that
+    seq."""
 
     def __init__(
-        self, number: int | None, before: int | None, now: int, *, cleared: tuple[str, int] | None = None
+        self,
+        number: int | None,
+        before: int | None,
+        now: int,
+        *,
+        upto: Mapping[str, int] | None = None,
+        cleared: tuple[str, int] | None = None,
     ) -> None:
         self._cleared = cleared
+        self._upto = upto
         self._number = 2**62 if number is None else number
         self._before = -(2**62) if before is None else before
         self._marks_from = now - MARK_AGE
@@ -86,17 +95,18 @@ class Trim:
         went: list[Row] = []
         events = db.execute(_OLDEST, (room, trimmed))
         for seq, at, session, id, size in events:
-            if left <= 0 or not self._goes(seq, at, head):
+            if left <= 0 or not self._goes(room, seq, at, head):
                 break
             went.append((seq, at, session, id))
             left -= 1 + size // LONG
         events.close()
         return went, left
 
-    def _goes(self, seq: int, at: int, head: int) -> bool:
+    def _goes(self, room: str, seq: int, at: int, head: int) -> bool:
         if self._cleared is not None:
             return seq <= self._cleared[1]
-        return seq <= head - self._number or at < self._before
+        may_be_old = self._upto is None or seq <= self._upto.get(room, 0)
+        return seq <= head - self._number or (may_be_old and at < self._before)
 
     def _remove(self, db: sqlite3.Connection, room: str, went: list[Row]) -> None:
         db.execute(_DELETE, (room, went[-1][0]))

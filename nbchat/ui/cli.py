@@ -3,34 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import getpass
 import os
+import shlex
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import nbchat
-from nbchat.core.errors import ChatError
-from nbchat.core.visible import indented, one_line
+from nbchat.core.errors import ChatError, UsageError
+from nbchat.core.visible import one_line
+from nbchat.net.loops import hold_standard_streams
+from nbchat.ui import fold
+from nbchat.ui.terminal import complain
+
+if TYPE_CHECKING:
+    from nbchat.net.invitation import Invitation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 for an error that was explained, 2 for wrong usage."""
+    _prepare()
     parsed = _parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed))
+        status = int(parsed.run(parsed))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except ChatError as error:
         _complain(str(error))
         return 1
     except KeyboardInterrupt:
         return 0
-    except BrokenPipeError:
-        sys.stdout = None  # whoever read us has gone; that is no error, and there is nowhere to say so
+    except BrokenPipeError:  # whoever read us has gone; that is no error, and there is nowhere to say so
+        _give_up_output()
         return 0
+    except OSError as error:
+        _give_up_output()
+        _complain(f"What was said could not be written: {error.strerror or error}.")
+        return 1
+
+
+def _prepare() -> None:
+    """See to it that no text of anybody's is too much for the streams: in a locale of C, or another one that
+    is older than Unicode."""
+    hold_standard_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="backslashreplace")
+    if reconfigure := getattr(sys.stdin, "reconfigure", None):
+        is_ascii = codecs.lookup(sys.stdin.encoding).name == "ascii"
+        reconfigure(encoding="utf-8" if is_ascii else None, errors="replace")
+
+
+def _give_up_output() -> None:
+    """Standard output takes no more: so that Python's end does not try once again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _serve(parsed: argparse.Namespace) -> int:
@@ -52,19 +87,41 @@ def _serve(parsed: argparse.Namespace) -> int:
     for warning in caught:
         _complain(str(warning.message))
     with server:
+        is_networked = bool(server._options.lan)
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
         print(f"Serving {title} on {server.url} (history: {one_line(server.history)}).")
-        print(f"To join on this machine:  nbchat join {server.name or server.url}")
-        if parsed.qr:
-            print(f"Invitation, good for 12 hours:\n{server.invite(qr=True)}")
-        elif parsed.invite:
-            print(f"Invitation, good for 12 hours:  {server.invite()}")
-        elif parsed.lan:
+        print(f"To join on this machine:  nbchat join {shlex.quote(server.name or server.url)}")
+        if parsed.qr or parsed.invite:
+            invitation = server.invite(qr=True)
+            print(f"Invitation, good for 12 hours:  nbchat join {shlex.quote(invitation.link)}")
+            print(f"In a notebook:  {invitation.call}")
+            if parsed.qr:
+                _draw(invitation)
+        elif is_networked:
             print("For others in this network, --invite prints a link.")
+        if parsed.qr and not is_networked:
+            _complain("This link leads to this machine only. For others in this network: add --lan")
         print("Ctrl-C stops it.", flush=True)
         while not stop.wait(3600):
             pass
     return 0
+
+
+def _draw(invitation: Invitation) -> None:
+    """Print the QR code, or why that cannot be."""
+    picture = str(invitation).partition("\n\n")[2]
+    wide = invitation.width
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        "▀▄█".encode(encoding)
+    except UnicodeEncodeError:
+        _complain(f"A QR code cannot be drawn in this terminal's encoding ({encoding}). With UTF-8: "
+                 "PYTHONIOENCODING=utf-8 nbchat serve --qr")  # fmt: skip
+        return
+    if (columns := fold.columns()) is not None and columns < wide:
+        _complain(f"A QR code needs {wide} columns, and this terminal has {columns}: make it wider.")
+        return
+    print(picture)
 
 
 def _join(parsed: argparse.Namespace) -> int:
@@ -77,16 +134,23 @@ def _join(parsed: argparse.Namespace) -> int:
 
 def _typed_link() -> str:
     """The link from standard input: its first line, or typed unseen."""
+    if sys.stdin is None:
+        raise UsageError("Standard input is closed (<&-), so no link can be read from it.")
     if sys.stdin.isatty():
         return getpass.getpass("Link: ").strip()
     line = b""
-    while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):  # what follows stays there
-        line += byte
+    try:
+        while not line.endswith(b"\n") and (
+            byte := os.read(sys.stdin.fileno(), 1)
+        ):  # what follows stays there
+            line += byte
+    except OSError as error:
+        raise UsageError(f"Standard input cannot be read: {error.strerror}.") from error
     return line.decode(errors="replace").strip()
 
 
 def _complain(why: str) -> None:
-    print(f"nbchat: {indented(why)}", file=sys.stderr)
+    complain(why, is_folded=False)  # paths and commands in it are to be copied
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +158,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(one_line(message))
+
+
+def _text(argument: str) -> str:
+    """An argument as text, also in a locale of C, where Python takes it for bytes."""
+    return os.fsencode(argument).decode(errors="replace")
 
 
 def _keep(text: str) -> int | timedelta:
@@ -111,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="start a chat on this machine")
     serve.add_argument(
-        "name", nargs="?", metavar="NAME", help="the chat's name; with one, its history is kept"
+        "name", nargs="?", type=_text, metavar="NAME", help="the chat's name; with one, its history is kept"
     )
     serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     serve.add_argument("--port", type=int, help="default: 14900, or the next free one")
@@ -140,10 +209,11 @@ def _parser() -> argparse.ArgumentParser:
         "link",
         nargs="?",
         metavar="LINK",
+        type=_text,
         help="a link or a chat's name; - reads the link from standard input, so that nobody sees it in the "
         "list of processes (default: the link in the variable NBCHAT_URL, else this machine's chat)",
     )
-    join.add_argument("--name", help="your name (default: your login name)")
-    join.add_argument("--room", default="lobby", help="default: lobby")
+    join.add_argument("--name", type=_text, help="your name (default: your login name)")
+    join.add_argument("--room", type=_text, default="lobby", help="default: lobby")
     join.set_defaults(run=_join)
     return parser

@@ -21,7 +21,7 @@ from IPython.display import publish_display_data
 
 from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed
 from nbchat.net.client import Client, connect
-from nbchat.net.link import Address
+from nbchat.net.link import Address, is_link, pasted
 from nbchat.ui import commands, saved
 from nbchat.ui.ask import ask
 from nbchat.ui.feed import Feed
@@ -201,7 +201,7 @@ def join(
     Without ``save`` it is as the panel before was switched, and at first True.
     """
     asked = str(url) if isinstance(url, str | os.PathLike) else getattr(url, "port", None)
-    if isinstance(url, str) and "://" in url:
+    if isinstance(url, str) and is_link(pasted(url)):
         asked = hashlib.sha256(url.encode()).hexdigest()
     key = (asked, name, room)
     lost = ""

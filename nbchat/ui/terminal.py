@@ -7,22 +7,33 @@ stand in a pipe. Only the main thread prints.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from nbchat.core.errors import ChatError
+from nbchat.core.mentions import is_mentioned
 from nbchat.core.transcript import Row
 from nbchat.core.visible import indented, one_line
 from nbchat.net.client import Client
-from nbchat.net.state import Outgoing
 from nbchat.ui import commands
 from nbchat.ui.fold import columns, folded
 
+if TYPE_CHECKING:
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
 _WAITING = 256
-"""Lines of a pipe that may wait for their receipts before the next is read."""
+"""Lines of a pipe that may wait for their receipts, or to be complained of, before the next is read."""
+_LONGEST = 2**20
+"""Characters of a line of a pipe that are read: more than any chat takes."""
 _MOST = 4000
 """Characters of the first line, which names everybody who is there."""
+_BOLD, _FAINT, _MINE, _THEIRS, _END = "\x1b[1m", "\x1b[2m", "\x1b[32m", "\x1b[36m", "\x1b[0m"
+_BELL = "\a"
 
 
 def words(row: Row) -> str:
@@ -50,15 +61,46 @@ def _show(line: str) -> None:
     print(folded(line, columns()), flush=True)
 
 
-def _complain(why: str) -> None:
-    print(folded(f"nbchat: {indented(why)}", columns()), file=sys.stderr)
+def complain(why: str, *, is_folded: bool = True) -> None:
+    """Say on standard error what went wrong; nothing where that is closed, or takes no more."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(folded(f"nbchat: {indented(why)}", columns() if is_folded else None), file=sys.stderr)
 
 
 def talk(client: Client) -> int:
     """Chat until the person leaves; returns the exit status."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if sys.stdin is None:
+        complain("Standard input is closed (<&-), so there is nothing to send.")
+        return 1
+    if sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
         return asyncio.run(_Screen(client).run())
     return _pipe(client)
+
+
+def takes_colours() -> bool:
+    """Whether standard output is a terminal that takes colours, and nobody asked for none (no-color.org)."""
+    stream = sys.__stdout__
+    is_terminal = stream is not None and not stream.closed and stream.isatty()
+    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(line: str, row: Row, me: str, *, calls: bool = False) -> str:
+    """A row, already folded, in colours: its author's name, or all of it; bold where it ``calls`` me."""
+    if row.kind != "said":
+        return _all(line, _FAINT)
+    name = one_line(row.name)
+    colour = _MINE if row.name == me else _THEIRS
+    if calls:
+        return _all(line, _BOLD)
+    if not line.startswith(f"{name}:"):  # folded within the name
+        return line
+    return f"{colour}{name}{_END}{line[len(name) :]}"
+
+
+def _all(text: str, look: str) -> str:
+    """The lines of a text with a look, each by itself: what is drawn between two of them has none."""
+    return "\n".join(f"{look}{line}{_END}" for line in text.split("\n"))
 
 
 # ── a person ────────────────────────────────────────────────────────────────────────────────────
@@ -71,16 +113,28 @@ class _Screen:
         self._client = client
         self._n = 0
         self._status = "connected"
+        self._has_colours = takes_colours()
 
     async def run(self) -> int:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.patch_stdout import patch_stdout
+        from prompt_toolkit.shortcuts import CompleteStyle
+
+        from nbchat.ui.completion import Names
 
         client = self._client
         _show(greeting(client))
-        prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        prompt: PromptSession[str] = PromptSession(
+            erase_when_done=True,
+            key_bindings=_keys(),
+            completer=Names(client),
+            complete_while_typing=False,
+            complete_style=CompleteStyle.READLINE_LIKE,
+            reserve_space_for_menu=0,
+        )
         self._buffer = prompt.default_buffer
-        with patch_stdout():
+        # What is printed is visible already (core/visible.py); all that acts in it are our own colours.
+        with patch_stdout(raw=True):
             follow = asyncio.create_task(self._follow())
             typing = asyncio.create_task(self._type(prompt))
             await asyncio.wait((follow, typing), return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +143,7 @@ class _Screen:
             await asyncio.gather(follow, typing, return_exceptions=True)
             self._print()
         if client.status == "closed":
-            _complain(f"the chat has ended: {client.reason}")
+            complain(f"the chat has ended: {client.reason}")
             return 1
         return 0
 
@@ -131,8 +185,13 @@ class _Screen:
             rows, status, reason = state.transcript.after(self._n), state.status, state.reason
             refused = [state.refused.popleft() for _ in range(len(state.refused))]
             self._n = state.transcript.n
+            me, members, start = state.name, list(state.transcript.members), state.start or 0
+        calling = [row for row in rows if _calls(row, me, members, start)]
         for row in rows:
-            _show(words(row))
+            line = folded(words(row), columns())
+            if self._has_colours:
+                line = painted(line, row, me, calls=row in calling)
+            print(line + (_BELL if calling and row is calling[-1] else ""), flush=True)
         for message in refused:
             _show(f"* {indented(str(message.error))}")
             if self._buffer.text:
@@ -142,6 +201,34 @@ class _Screen:
         if status != self._status and status != "closed":
             _show("* connected again" if status == "connected" else f"* reconnecting: {one_line(reason)}")
         self._status = status
+
+
+def _calls(row: Row, me: str, members: list[str], start: int) -> bool:
+    """Whether a row is somebody's message to me, said since I came."""
+    message = row.message
+    if message is None or message.seq <= start or message.by == me:
+        return False
+    return is_mentioned(message.text, me, members)
+
+
+def _keys() -> KeyBindings:
+    """Ctrl-C takes back what was typed, and leaves where there is nothing; Ctrl-Z goes back to the shell."""
+    from prompt_toolkit.key_binding import KeyBindings
+
+    keys = KeyBindings()
+
+    @keys.add("c-c")
+    def clear_or_leave(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt)
+
+    @keys.add("c-z")
+    def suspend(event: KeyPressEvent) -> None:
+        event.app.suspend_to_background()
+
+    return keys
 
 
 def _watch(client: Client, loop: asyncio.AbstractEventLoop, news: asyncio.Event) -> None:
@@ -166,69 +253,101 @@ def _watch(client: Client, loop: asyncio.AbstractEventLoop, news: asyncio.Event)
 
 def _pipe(client: Client) -> int:
     """Send the lines of standard input, print what is said meanwhile, wait for the receipts."""
-    for stream in (sys.stdin, sys.stdout):
-        if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="replace")
     state = client._state
     with state.changed:
         n = state.transcript.n
     reader = _LineReader(client)
     reader.thread.start()
+    has_failed = False
     while True:
         with state.changed:
             state.changed.wait_for(
-                lambda: state.transcript.n > n or reader.is_done or state.status == "closed"  # noqa: B023
+                lambda: (
+                    state.transcript.n > n  # noqa: B023
+                    or reader.problems
+                    or state.refused
+                    or state.status == "closed"
+                    or (reader.is_done and not state.pending)
+                )
             )
             rows, n = state.transcript.after(n), state.transcript.n
+            problems = list(reader.problems)
+            problems += [f"{one_line(each.text, 40)!r} was not sent: {each.error}" for each in state.refused]
+            reader.problems.clear()
+            state.refused.clear()
+            state.touch()  # the reader may go on
             is_over = state.status == "closed" or (reader.is_done and not state.pending)
-            if not rows and not is_over:  # only receipts are still to come
-                state.changed.wait(1)
+        has_failed = has_failed or bool(problems)
         for row in rows:
             _show(words(row))
-        for problem in reader.problems():
-            _complain(problem)
-        if is_over and not rows:
+        for problem in problems:
+            complain(problem)
+        if is_over and not rows and not problems:
             break
     if client.status == "closed":
-        _complain(f"the chat has ended: {client.reason}")
-    return 1 if reader.has_failed or client.status == "closed" else 0
+        complain(f"the chat has ended: {client.reason}")
+    return 1 if has_failed or client.status == "closed" else 0
 
 
 class _LineReader:
-    """Reads standard input and sends; prints nothing."""
+    """Reads standard input and sends; prints nothing. ``problems`` and ``is_done`` are the state's to guard:
+    it touches them with ``changed`` held."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._problems: list[str] = []
+        self.problems: deque[str] = deque()
         self.is_done = False
-        self.has_failed = False
         self.thread = threading.Thread(target=self._run, name="nbchat input", daemon=True)
-
-    def problems(self) -> Iterator[str]:
-        while self._problems:
-            yield self._problems.pop(0)
 
     def _run(self) -> None:
         state = self._client._state
-        sent: list[Outgoing] = []
-        for number, text in enumerate(sys.stdin, 1):
-            if not text.strip():
-                continue
-            try:
-                sent.append(self._client.send(text.rstrip("\r\n")))
-            except ChatError as error:
-                self._fail(f"line {number} was not sent: {error}")
-            with state.changed:
-                state.changed.wait_for(lambda: len(state.pending) < _WAITING or state.status == "closed")
-        for message in sent:
-            try:
-                message.wait(None)
-            except ChatError as error:
-                self._fail(f"{message.text[:40]!r} was not sent: {error}")
+        try:
+            for number, text in self._lines():
+                try:
+                    self._client.send(text)
+                except ChatError as error:
+                    self._fail(f"line {number} was not sent: {error}")
+                with state.changed:
+                    state.changed.wait_for(
+                        lambda: (
+                            (len(state.pending) < _WAITING and len(self.problems) < _WAITING)
+                            or state.status == "closed"
+                        )
+                    )
+                    if state.status == "closed":
+                        break
+        except (OSError, ValueError) as error:
+            self._fail(f"Standard input cannot be read: {getattr(error, 'strerror', None) or error}.")
         with state.changed:
             self.is_done = True
             state.touch()
 
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        """The lines that have something in them, with their numbers."""
+        number = 0
+        stream = _input()
+        while text := stream.readline(_LONGEST):
+            number += 1
+            is_cut = False
+            while len(text) == _LONGEST and not text.endswith("\n"):
+                is_cut, text = True, stream.readline(_LONGEST)
+            if is_cut:
+                self._fail(f"line {number} was not sent: it is longer than {_LONGEST:,} characters.")
+            elif text.strip():
+                yield number, text.rstrip("\r\n")
+
     def _fail(self, why: str) -> None:
-        self.has_failed = True
-        self._problems.append(why)
+        with self._client._state.changed:
+            self.problems.append(why)
+            self._client._state.touch()
+
+
+def _input() -> TextIO:
+    """Standard input, to be read by a thread: through a file of its own, since Python's end would wait for
+    the lock of one that is being read."""
+    stream = sys.stdin
+    try:
+        fileno = stream.fileno()
+    except (OSError, ValueError):  # it is no file
+        return stream
+    return open(fileno, encoding=stream.encoding, errors="replace", closefd=False)

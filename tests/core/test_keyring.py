@@ -5,7 +5,8 @@ from nbchat.core.keyring import Guesses, Keyring
 from nbchat.core.keys import Key
 
 HOST = Key("h", "its secret", "host")
-NOW = 1000.0
+NOW = 1e9
+MONTH = 30 * 86400.0
 
 
 def ring(*known: Key) -> Keyring:
@@ -16,17 +17,25 @@ def test_a_key_opens_until_it_ends():
     keyring = ring(Key("a", "s", ends=NOW + 1))
     assert keyring.opens("a", "one", NOW) == keyring.find("a", NOW)
     assert keyring.opens("a", "one", NOW + 1) is None
-    assert keyring.valid(NOW + 1) == [HOST]
+    assert keyring.why("a", NOW + 1) == "This link has ended."
+    assert keyring.valid(NOW + 1)[1:] == [keyring.find("a", NOW + MONTH)]  # known, and opens nothing
+    assert keyring.valid(NOW + 1 + MONTH) == [HOST]
     assert keyring.opens("a", "one", NOW) is None  # forgotten
 
 
-def test_for_an_id_that_opens_nothing_there_is_the_same_decoy_each_time():
+def test_keys_that_have_ended_are_bounded():
+    keyring = ring(*(Key(str(number), "s", ends=NOW - number) for number in range(3000)))
+    assert keyring.valid(NOW) == [HOST, *(keyring.find(str(number), NOW) for number in range(1000))]
+
+
+def test_for_an_id_that_is_not_known_there_is_the_same_decoy_each_time():
     keyring = ring(Key("a", "s", ends=NOW))
-    for id in ("unknown", "a"):
-        decoy = keyring.find(id, NOW)
-        assert decoy == keyring.find(id, NOW)
+    for id, now in (("unknown", NOW), ("a", NOW + MONTH)):
+        decoy = keyring.find(id, now)
+        assert decoy == keyring.find(id, now)
+        assert decoy.secret != "s"
         assert len(decoy.secret) == len(keys.decoy(b"x", "y"))
-        assert keyring.opens(id, None, NOW) is None
+        assert keyring.opens(id, None, now) is None
     assert keyring.find("unknown", NOW).secret != ring().find("other", NOW).secret
 
 
@@ -47,11 +56,15 @@ def test_revoked_keys_are_for_who_is_inside():
     used = Key("d", "s", ends=NOW + 1, once=True, sessions=("one",))
     keyring = ring(*known, used)
     keyring.revoke({"a": {"two", "one"}, "d": {"somebody else"}})
-    assert keyring.valid(NOW) == [HOST, Key("a", "s", ends=NOW + 1, sessions=("one", "two"))]
     assert keyring.opens("a", "one", NOW)
-    assert keyring.opens("a", "three", NOW) is None
+    assert keyring.opens("a", "two", NOW)
+    for id in "abcd":
+        assert keyring.opens(id, "three", NOW) is None
+        assert keyring.why(id, NOW) == "The host has made this link void."
+    assert keyring.opens("d", "one", NOW) is None
     keyring.revoke({})
-    assert keyring.valid(NOW) == [HOST]
+    assert keyring.opens("a", "one", NOW) is None
+    assert keyring.opens("h", "one", NOW)
 
 
 def test_what_a_keys_sessions_are_is_in_no_repr():

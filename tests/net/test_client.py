@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import subprocess
 import sys
 import threading
@@ -85,7 +86,7 @@ def test_links_and_names_that_cannot_be(server: nbchat.Server) -> None:
     assert link.partition("#")[2] not in str(caught.value)  # what was given may hold a secret
     with pytest.raises(NotTheServer, match="Ask for a new link"):
         nbchat.connect(link[:-1] + ("a" if link[-1] != "a" else "b"), name="ada")
-    with pytest.raises(Unreachable, match="Is the server running"):
+    with pytest.raises(Unreachable, match=r"Nobody answers at 127\.0\.0\.1:9\..*ask its host"):
         nbchat.connect("nbchat://127.0.0.1:9/#k=a.b", name="ada")
     for name in ("", "a\nb", "x" * 33, "System"):
         with pytest.raises(BadName):
@@ -720,3 +721,34 @@ def test_a_forked_child_has_no_chat() -> None:
     assert done.stderr == ""
     assert done.stdout.splitlines()[0] == "False closed"
     assert done.stdout.splitlines()[-1] == "2 True connected"
+
+
+def test_who_closes_in_a_busy_room_has_left(server: nbchat.Server) -> None:
+    """No ghost stays for 15 s: the goodbye is heard, however much is on its way to who says it."""
+    with nbchat.connect(server, name="ada") as ada:
+        threads = [threading.Thread(target=come_and_go, args=(server, number)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert server.members == ["ada"]
+        saw(ada, "ada")
+
+
+def come_and_go(server: nbchat.Server, number: int) -> None:
+    for turn in range(25):
+        client = nbchat.connect(server, name=f"j{number}x{turn}")
+        client.send("hi")
+        client.close()
+
+
+def test_a_goodbye_that_waited_its_turn_counts(server: nbchat.Server) -> None:
+    """Also of one who hung up right behind it, while more of its requests waited than its rate allows."""
+    with nbchat.connect(server, name="ada") as ada:
+        eve = Raw(server.invite(), "eve")
+        saw(ada, "ada", "eve")
+        eve.send(*({"type": "say", "id": str(number), "text": "x"} for number in range(100)), {"type": "bye"})
+        eve.receive("slow")
+        eve.socket.shutdown(socket.SHUT_WR)
+        saw(ada, "ada")
+        eve.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,59 @@ def trim(server: nbchat.Server) -> None:
         await server._runner.shell.trim()
 
     server._runner.do(look())
+
+
+def wait_for(server: nbchat.Server, seconds: float) -> None:
+    """Let time pass for a server: by both its clocks."""
+    pass_by(server, "_clock", seconds)
+    pass_by(server, "passed", seconds)
+
+
+def pass_by(server: nbchat.Server, clock: str, seconds: float) -> None:
+    """Turn one of a server's clocks: ``_clock``, the machine's, or ``passed``, which nobody sets."""
+
+    def turn(shell: Any) -> None:
+        owner = shell if clock == "_clock" else shell.keeper
+        old = getattr(owner, clock)
+        setattr(owner, clock, lambda: old() + seconds)
+
+    server._runner.ask(turn)
+
+
+def test_a_clock_that_was_set_takes_nothing_away(data_folder: Path) -> None:
+    """However wrong it was when something was said, or is now: an hour has not passed."""
+    with nbchat.serve("class", port=0, keep=timedelta(hours=1)) as server, nbchat.connect(server) as ada:
+        ada.send("today").wait()
+        trim(server)
+        pass_by(server, "passed", 60)
+        for years in (10, -60, 100):
+            pass_by(server, "_clock", years * 365 * 86400)
+            trim(server)
+        assert [message.text for message in ada.history()] == ["today"]
+        pass_by(server, "passed", 3600)
+        trim(server)
+        until(ada, lambda: ada.messages == [])
+
+
+def test_what_was_said_before_goes_by_its_stamp(data_folder: Path) -> None:
+    with nbchat.serve("class", port=0) as server, nbchat.connect(server, name="ada") as ada:
+        ada.send("old").wait()
+    with (
+        nbchat.serve("class", port=0, keep=timedelta(hours=1)) as server,
+        nbchat.connect(server, name="ada") as ada,
+    ):
+        ada.send("new").wait()
+        pass_by(server, "_clock", 3601)
+        trim(server)
+        until(ada, lambda: ada.transcript() == ["ada: new"])
+
+
+def test_by_number_it_is_trimmed_whatever_the_clock(data_folder: Path) -> None:
+    with nbchat.serve("class", port=0, keep=1) as server, nbchat.connect(server, name="ada") as ada:
+        for text in ("one", "two"):
+            ada.send(text).wait()
+        trim(server)
+        until(ada, lambda: ada.transcript() == ["ada: two"])
 
 
 def test_a_number_of_messages_is_kept() -> None:
@@ -51,7 +106,9 @@ def test_an_age_is_kept() -> None:
         ada.send("old").wait()
         trim(server)
         assert ada.transcript() == ["ada: old"]
-        server._runner.ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
+        wait_for(server, 60)
+        trim(server)
+        wait_for(server, 3600)
         trim(server)
         until(ada, lambda: ada.messages == [])
         assert ada.history() == []
@@ -89,8 +146,9 @@ def test_all_was_trimmed_while_somebody_was_away() -> None:
     with nbchat.serve(port=0, keep=timedelta(hours=1)) as server, nbchat.connect(server, name="ada") as ada:
         for number in range(5):
             ada.send(str(number)).wait()
-        server._runner.ask(lambda shell: setattr(shell, "_clock", lambda now=shell._clock: now() + 3601))
-        trim(server)
+        for seconds in (60, 3600):
+            wait_for(server, seconds)
+            trim(server)
         back = Raw(server.invite(), "bob", after=2)
         assert back.welcome["head"] == 5
         assert back.receive() == {"type": "trimmed", "head": 5}

@@ -46,6 +46,7 @@ def test_a_clock_that_jumps_a_day_changes_no_order_and_ends_no_session(
         nbchat.connect(proxy.link(server.invite()), name="bob") as bob,
     ):
         for number, clock.by in enumerate((0, DAY, -DAY, 0)):
+            server._runner.ask(lambda shell: shell._set_clock_right())  # as each second
             assert ada.send(f"a{number}").wait().seq == 2 * number + 1
             # Bob's invitation lasts 12 hours; he has to come back with it after each jump.
             proxy.cut(chance, 1, "rst")

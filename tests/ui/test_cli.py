@@ -49,6 +49,24 @@ def test_serving_the_network(at_once: None, option: str | None, capsys: pytest.C
         assert ("█" in shown) is (option == "--qr")
 
 
+@pytest.mark.parametrize("arguments", [["--qr"], ["--invite"], ["--lan", "--qr"]])
+def test_a_qr_code_for_this_machine_only_is_no_use(
+    at_once: None, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["serve", "--port", "0", *arguments]) == 0
+    assert ("This link leads to this machine only" in capsys.readouterr().err) is (arguments == ["--qr"])
+
+
+def test_a_qr_code_that_does_not_fit(
+    at_once: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nbchat.ui.fold.columns", lambda: 40)
+    assert cli.main(["serve", "--port", "0", "--lan", "--qr"]) == 0
+    shown = capsys.readouterr()
+    assert "█" not in shown.out
+    assert "columns, and this terminal has 40: make it wider." in shown.err
+
+
 def test_the_link_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
     with nbchat.serve(port=0, lan=True) as server, pytest.MonkeyPatch.context() as elsewhere:
