@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
 from nbchat.core.errors import ChatError, NotConfirmed
-from nbchat.net.client import Client, connect
+from nbchat.net.client import Client
 from nbchat.ui import commands, saved
 from nbchat.ui.feed import Feed
 
@@ -145,7 +145,7 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
         except NotConfirmed as error:
             lost = str(error)
     try:
-        client = connect(url, name, room)
+        client = Client(url, name, room)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # as in connect()
         raise error.with_traceback(None) from error.__cause__
