@@ -276,19 +276,20 @@ class Handlers:
         else:
             details = "".join(traceback.format_exception(type(error), error, trace, limit=-5))
         details = visible(details).rstrip("\n")
-        self._note(details)
         kind = (type(error), _line(trace))
-        if kind in told or len(told) >= _KINDS:
-            return
-        told.add(kind)
-        why = one_line("".join(traceback.format_exception_only(error)).strip())
-        if isinstance(error, ChatError):
-            why = one_line(str(error))
-        notice = f"Your function {name}() failed: {why} (client.errors has the details.)"
+        if kind not in told and len(told) < _KINDS:
+            told.add(kind)
+            self._tell(name, error, details)
+        self._note(details)
+
+    def _tell(self, name: str, error: BaseException, details: str) -> None:
+        """Say that a handler failed."""
+        why = str(error) if isinstance(error, ChatError) else "".join(traceback.format_exception_only(error))
+        notice = f"Your function {name}() failed: {one_line(why.strip())} (client.errors has the details.)"
         if prints.is_kernel():
             self._show(notice)
             return
-        self._show(notice, only_here=True)
+        self._state.notice(notice)
         prints.tell(f"Your function {name}() failed (told once; client.errors has every time):\n{details}\n")
 
     def _stray(self, context: dict[str, Any]) -> None:
@@ -296,9 +297,9 @@ class Handlers:
         error = context.get("exception") or RuntimeError(context.get("message"))
         self._last()._failed("a handler's task", error, self._told)
 
-    def _show(self, text: str, *, only_here: bool = False) -> None:
+    def _show(self, text: str) -> None:
         """Show the user something: in this client's panel or, if it has none, in the room's others here."""
-        states = [] if self._state.is_shown or only_here else self.viewers()
+        states = [] if self._state.is_shown else self.viewers()
         for state in (self._state, *states):
             state.notice(text)
 
