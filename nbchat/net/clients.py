@@ -119,6 +119,7 @@ def stay(old: Life) -> None:
     if not old.receiver.thread.is_alive():
         with old.state.changed:
             old.state.give_up()
+        old.handlers.end()
 
 
 def replaced(old: Life, new: Life, sender: object) -> None:

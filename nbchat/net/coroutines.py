@@ -24,7 +24,7 @@ class Coroutines:
         self._is_over = False
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Begin a coroutine, after those that were begun before it; returns at once. From one thread."""
+        """Begin a coroutine, after those that were begun before it; returns at once. Not after ``close``."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._run, name="nbchat coroutines", daemon=True).start()
@@ -49,6 +49,9 @@ class Coroutines:
                     loop.run_forever()
                 except BaseException as error:  # a task of the user's called sys.exit()
                     self._trouble({"exception": error})
+        for _ in range(2):  # what was handed over last begins as well, so that it can be ended
+            loop.call_soon(loop.stop)
+            loop.run_forever()
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()

@@ -143,6 +143,11 @@ class Handlers:
                     transcript.reach(place.seq)
                 self._begin(replace(entry, place=place, is_over=False, under_way=0))
 
+    def end(self) -> None:
+        """The client is closed, and no other takes its place after all."""
+        if self.thread is None or not self.thread.is_alive():  # else it does so itself
+            self._coroutines.close()
+
     def _begin(self, entry: Entry) -> None:
         state = self._state
         self._entries.append(entry)
@@ -177,7 +182,7 @@ class Handlers:
             # What could not be read just now is asked for again, also if nothing happens until then.
             is_behind = any(listening.has_more(state, entry.place) for entry in entries)
             if is_over:
-                if self._heir is None:
+                if not self._receiver.gives_way:
                     self._coroutines.close()
                 return
 
