@@ -90,14 +90,16 @@ def answer(message):
 @client.on_message
 async def broken(message):
     print("in", "coroutine")
-    asyncio.get_running_loop().call_soon(print, "after it")
+    loop = asyncio.get_running_loop()
+    loop.call_soon(loop.call_soon, print, "after it")
     await asyncio.sleep(0)
     return {}["plan"]
 """
 
 
-def test_what_handlers_print_is_in_the_panel_and_in_no_cell() -> None:
+def test_what_handlers_print_is_in_the_panel_and_in_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also if it is another client's panel; a bot has none. A cell that runs again changes nothing."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # in a test the kernel's streams would have no descriptor
     with (
         nbchat.serve(port=0, history=None, limits=nbchat.Limits(**FAST)) as server,
         nbchat.connect(server, name="bob") as bob,
@@ -127,7 +129,7 @@ def test_what_handlers_print_is_in_the_panel_and_in_no_cell() -> None:
         ]
         assert bob.members == ["bob", "ada", "helper"]
         assert [message.by for message in bob.messages if message.auto] == ["helper", "helper"]
-        assert kernel.run("type(__import__('sys').stdout).__name__") == "OutStream"
+        assert kernel.run("isinstance(sys.stdout, kind)")
         # So does a cell with a lambda and no name, changed or not.
         for text in ("1", "1", "2"):
             kernel.run(
