@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -315,6 +316,11 @@ def test_what_is_the_same_handler() -> None:
     assert replaces(called.method, called.method)
     assert not replaces(Called().method, called.method)
     assert replaces(print, print)
+    # A cell that was changed and run again, where the notebook says which one it was.
+    first, changed = (replace(Origin.of(each), cell=("cell 1", run)) for run, each in ((1, one), (2, other)))  # type: ignore[arg-type]
+    assert changed.replaces(first)
+    assert not replace(changed, cell=("cell 2", 2)).replaces(first)
+    assert not replace(changed, cell=("cell 1", 1)).replaces(first)
     assert not replaces(functools.partial(print, 1), functools.partial(print, 2))
 
 
