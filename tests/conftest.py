@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import nbchat
-from nbchat.net import client as clients
 from nbchat.net import serve as servers
+from nbchat.net.clients import handles, living
 
 _MACHINE = re.compile(
     r"notebooks/|tests/(ui/(?!test_(faces|render|terminal_strangers))|test_(examples|secrets)"
@@ -46,8 +46,11 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def nothing_left(own_folders: None) -> Iterator[None]:
     """Clients and servers that a test left open are closed, in the folders they were made in."""
     yield
-    for client in list(clients._clients):
+    for client in list(handles):
         client.close()
+    for life in living():  # those that only their handlers kept
+        life.receiver.close()
+        life.receiver.thread.join()
     for server in list(servers._servers):
         server.stop()
     servers._servers.clear()

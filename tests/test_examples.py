@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -43,6 +44,9 @@ class Program:
     def line(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline()
+
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
 
     def end(self) -> tuple[int, str]:
         """Its exit status and what it wrote to standard error, once it has ended by itself."""
@@ -105,3 +109,31 @@ def test_the_minimal_client_goes_into_a_network_and_knows_the_certificate(
         with Program("minimal_client.py", far.invite().replace(f"?pin={pin}", ""), "ada") as cut:
             assert cut.end() == (1, "This link lacks its pin. Copy it whole.\n")
         assert "ada" not in far.members
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_bot_answers_until_it_is_told_to_end(server: nbchat.Server, number: signal.Signals) -> None:
+    with nbchat.connect(server, name="ada") as ada, Program("bot.py", server.invite()) as bot:
+        ada.wait_for(lambda message: message.by == "helper", PATIENCE)
+        ada.send("When is the deadline?").wait()
+        assert ada.wait_for(lambda message: message.auto, PATIENCE).text == "Friday at noon."
+        bot.signal(number)
+        status, words = bot.end()
+        assert (status, words) == (0, "")
+        assert bot.line() == "ada: When is the deadline?\n"
+        assert server.members == ["ada"]  # it has said goodbye
+
+
+def test_the_bot_says_why_when_it_may_not_stay(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada") as ada, Program("bot.py", server.invite()) as bot:
+        ada.wait_for(lambda message: message.by == "helper", PATIENCE)
+        server.ban("helper")
+        status, words = bot.end()
+        assert status == 1
+        assert "banned" in words.splitlines()[-1]
+
+
+def test_the_bot_is_the_one_in_the_readme() -> None:
+    example = (EXAMPLES / "bot.py").read_text("utf-8")
+    assert f"```python\n{example}```" in (EXAMPLES.parent / "README.md").read_text("utf-8")

@@ -27,22 +27,30 @@ from nbchat.core.frames import (
     Unknown,
     Welcomed,
 )
+from nbchat.core.limits import KNOWN
 from nbchat.core.visible import acts_on_nothing, one_line
 
 _NAME = 64
 _LONGEST_SLOW = 3600.0
+_MARK = 128
+"""A message's id, a log's id, a session's word: twice the longest of a server of ours."""
+_TEXT = 64 * 1024
+"""Characters of a text, where the server's own limit is less: it may have been more once."""
 
 
-def harmless(event: Event | Unknown) -> Event | Unknown:
+def harmless(event: Event | Unknown, text_limit: int = _TEXT) -> Event | Unknown:
     """The event with names, reasons and refusals in one line of bounded length, in which all can be seen,
-    and with a message's text free of control characters."""
+    and with a message's text free of control characters and not longer than the server's own limit (bytes)
+    or 64 Ki characters."""
     match event:
-        case Said(by=by, text=text):
-            by, text = name(by), acts_on_nothing(text)
-            return event if (by, text) == (event.by, event.text) else replace(event, by=by, text=text)
+        case Said(id=id, by=by, text=text):
+            id, by, text = id[:_MARK], name(by), acts_on_nothing(_cut(text, max(_TEXT, text_limit)))
+            if (id, by, text) == (event.id, event.by, event.text):
+                return event
+            return replace(event, id=id, by=by, text=text)
         case Moderated():
             about = name(event.name) if event.name is not None else None
-            return replace(event, by=name(event.by), did=name(event.did), name=about)
+            return replace(event, id=event.id[:_MARK], by=name(event.by), did=name(event.did), name=about)
         case Ruled():
             return replace(event, bans=_held(event.bans), mutes=_held(event.mutes))
         case Joined(member=info) | Changed(member=info):
@@ -52,10 +60,12 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
         case Welcomed():
             return replace(
                 event,
+                session=event.session[:_MARK],
+                log_id=event.log_id[:_MARK],
                 name=name(event.name),
                 role=name(event.role),
                 room=name(event.room),
-                members=[_member(info) for info in event.members],
+                members=[_member(info) for info in event.members[:KNOWN]],
             )
         case Refused(text=text, code=code, suggestion=suggestion):
             suggestion = name(suggestion) if suggestion is not None else None
@@ -63,14 +73,22 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
         case Closing(reason=reason):
             return replace(event, reason=one_line(reason))
         case Slow(seconds=seconds):
-            return replace(event, seconds=min(seconds, _LONGEST_SLOW))
+            return replace(event, seconds=max(0.0, min(seconds, _LONGEST_SLOW)))
     return event
 
 
-@lru_cache(maxsize=4096)
 def name(text: str) -> str:
     """A member's or a room's name, as a server gave it."""
+    return _name(text[: _NAME + 1])  # cut first: what is remembered has to be short as well
+
+
+@lru_cache(maxsize=4096)
+def _name(text: str) -> str:
     return one_line(text, _NAME)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _held(held: list[Held]) -> list[Held]:

@@ -86,6 +86,13 @@ class Limits:
                 f"Limits(line={self.line}, text={self.text}): a line must have room for a text with every "
                 f"character escaped, so line has to be at least {3 * self.text + KiB}."
             )
+        if self.line > EVENT_LINE:
+            raise UsageError(
+                f"Limits(line={self.line}): clients read lines of {EVENT_LINE} bytes at the most, so line "
+                "can be no more."
+            )
+        if self.members > KNOWN:
+            raise UsageError(f"Limits(members={self.members}): clients know {KNOWN} members at the most.")
         if self.dead < 2 * self.ping:
             raise UsageError(
                 f"Limits(ping={self.ping}, dead={self.dead}): a peer must have the time to ping, so dead has "
@@ -98,6 +105,15 @@ UNDER_WAY = 32
 
 KEPT = 5000
 """Rows of a transcript that a client keeps in memory (about 1 MB); older ones are in the history."""
+
+KEPT_BYTES = 32 * 1024 * KiB
+"""Their texts' memory at the most: 2,000 messages of the longest kind."""
+
+KNOWN = 10_000
+"""Members of a room that a client knows: twenty times what a server usually takes."""
+
+EVENT_LINE = 2 * 1024 * KiB
+"""One line from a server: a page is cut at a ring's size, and one message of the longest is more."""
 
 DEPTH = 16
 """Nesting of JSON in one line; nothing of ours goes beyond 4."""

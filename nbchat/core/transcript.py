@@ -7,6 +7,7 @@ face's business.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,7 +17,7 @@ from msgspec import Struct, structs
 
 from nbchat.core import deeds
 from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Moderated, Said, Unknown, Welcomed
-from nbchat.core.limits import KEPT
+from nbchat.core.limits import KEPT, KEPT_BYTES, KNOWN
 from nbchat.core.visible import indented, one_line
 
 
@@ -88,8 +89,17 @@ class Transcript:
         self.seq: int | None = None
         """The last seq seen; None until the first message of a new room or log."""
         self.n = 0
-        self.count = 0
-        """Messages so far, of all logs: how far a listener has come, whatever becomes of the seqs."""
+        self.log = 0
+        """Which log this is, counted: a place in another one means nothing here."""
+        self.first: int | None = None
+        """The first seq seen of this log."""
+        self.said = 0
+        """The seq of its last message."""
+        self.lost = 0
+        """The seq of the last message that was let go of because there are too many: the history has it."""
+        self.gone = 0
+        """All messages up to this seq were taken away, here and there."""
+        self._size = 0
         self.changes = 0
         """How often the messages changed: one came, or some were taken away."""
 
@@ -102,10 +112,13 @@ class Transcript:
         is_other = self.log_id not in (None, event.log_id) or event.head < (self.seq or 0)
         if is_other:
             self.messages.clear()
-            self.seq = None
+            self.log += 1
+            self.seq = self.first = None
+            self.said = self.lost = self.gone = self._size = 0
             self._row("reset", event.room)
         self.log_id = event.log_id
-        before, self.members = self.members, {info.name: _member(info) for info in event.members}
+        known = islice(event.members, KNOWN)
+        before, self.members = self.members, {info.name: _member(info) for info in known}
         if not fresh:
             for name in before:
                 if name not in self.members:
@@ -117,8 +130,9 @@ class Transcript:
 
     def trim(self, head: int) -> None:
         """The log begins after ``head`` now: what is older is let go."""
-        while self.messages and self.messages[0].seq <= head:
-            self.messages.popleft()
+        self._drop(head)
+        if self.first is None:
+            self.first = head + 1
         while self.rows and (message := self.rows[0].message) is not None and message.seq <= head:
             self.rows.popleft()
         if self.seq is not None and self.seq < head:
@@ -135,8 +149,7 @@ class Transcript:
                 if event.seq is None or not self._advance(event.seq) or isinstance(event, Unknown):
                     return None
                 message = from_said(event)
-                self.messages.append(message)
-                self.count += 1
+                self._keep(message)
                 self.changes += 1
                 self._row("said", message.by, message)
                 return message
@@ -145,6 +158,8 @@ class Transcript:
                     self._moderated(event)
             case Joined(member=info):
                 if info.name not in self.members:
+                    if len(self.members) >= KNOWN:
+                        return None
                     self._row("joined", info.name)
                 self.members[info.name] = _member(info)
             case Changed(member=info):
@@ -160,8 +175,7 @@ class Transcript:
         gone: tuple[int, int] | None = None
         if event.did == "clear" and event.target is not None:
             gone = (0, event.target)
-            while self.messages and self.messages[0].seq <= event.target:
-                self.messages.popleft()
+            self._drop(event.target)
             # What lies before the last of them goes, too: rows are kept without a gap.
             at = [
                 index
@@ -174,12 +188,45 @@ class Transcript:
             gone = (event.target, event.target)
             for index, message in enumerate(self.messages):
                 if message.seq == event.target:
-                    self.messages[index] = structs.replace(message, text="")
+                    self._size -= _size(message) - _size(empty := structs.replace(message, text=""))
+                    self.messages[index] = empty
             for index, row in enumerate(self.rows):
                 if row.message is not None and row.message.seq == event.target:
                     self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
         self.changes += gone is not None
         self._row("moderated", event.by, text=deeds.words(event), gone=gone)
+
+    def reach(self, seq: int) -> None:
+        """Somebody goes on after this seq, which is before what came here: the history has the rest."""
+        if self.first is not None and seq + 1 < self.first:
+            self.lost = max(self.lost, self.first - 1)
+            self.first = seq + 1
+
+    def _keep(self, message: Message) -> None:
+        """Take a message in, and let go of the oldest where there are too many or they are too long."""
+        messages = self.messages
+        if len(messages) == messages.maxlen:
+            self._let_go()
+        messages.append(message)
+        self.said = message.seq
+        self._size += _size(message)
+        while self._size > KEPT_BYTES and len(messages) > 1:
+            seq = self._let_go()
+            # What lies before it goes, too: rows are kept without a gap.
+            while self.rows and (self.rows[0].message is None or self.rows[0].message.seq <= seq):
+                self.rows.popleft()
+
+    def _let_go(self) -> int:
+        oldest = self.messages.popleft()
+        self._size -= _size(oldest)
+        self.lost = oldest.seq
+        return oldest.seq
+
+    def _drop(self, seq: int) -> None:
+        """The messages up to this one are gone for good."""
+        while self.messages and self.messages[0].seq <= seq:
+            self._size -= _size(self.messages.popleft())
+        self.gone = max(self.gone, seq)
 
     def notice(self, text: str) -> None:
         """A word about the connection, for this reader only."""
@@ -198,6 +245,8 @@ class Transcript:
                 return False
             if seq != self.seq + 1:
                 raise ValueError(f"message {seq} came after message {self.seq}")
+        if self.first is None:
+            self.first = seq
         self.seq = seq
         return True
 
@@ -211,6 +260,10 @@ class Transcript:
     ) -> None:
         self.n += 1
         self.rows.append(Row(self.n, kind, name, message, text, gone))  # type: ignore[arg-type]
+
+
+def _size(message: Message) -> int:
+    return sys.getsizeof(message.text)
 
 
 def from_said(event: Said) -> Message:

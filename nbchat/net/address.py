@@ -312,5 +312,13 @@ def _lives(writer: Running | Kept, path: Path) -> bool:
     return bool(created < written + 2 or -2 < age < process_age + 2)
 
 
+def is_same_place(one: Address, other: Address) -> bool:
+    """Whether two addresses are one server's, which this machine's user and others reach differently."""
+    hosts = {"127.0.0.1" if each.host == "localhost" else each.host for each in (one, other)}
+    return one.port == other.port and (
+        len(hosts) == 1 or any(hosts <= {each.host, each.lan} for each in running() if each.port == one.port)
+    )
+
+
 def _same(one: str, other: str) -> bool:
     return names.skeleton(one) == names.skeleton(other)

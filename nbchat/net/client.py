@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import getpass
 import math
 import os
 import secrets
-import sys
 import threading
-import weakref
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import overload
 
-from nbchat.core import names, texts
+from nbchat.core import names
 from nbchat.core.errors import (
     BadName,
     ChatError,
     Closed,
     NotConfirmed,
     NothingCame,
-    Refused,
     Unreachable,
     UsageError,
 )
 from nbchat.core.frames import Moderate, Moderated, Ruled, Rules
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
+from nbchat.net import clients
 from nbchat.net.address import Target
+from nbchat.net.clients import Life
+from nbchat.net.clients import handles as _clients
 from nbchat.net.hand import HostsHand
-from nbchat.net.handlers import Handler, Handlers
+from nbchat.net.handlers import Handler, Handlers, is_handling
+from nbchat.net.listening import Listening, Place
 from nbchat.net.receiver import Receiver
 from nbchat.net.state import Deadline, Outgoing, State
+from nbchat.net.staying import stay
 
 _HUB = "JUPYTERHUB_USER"
 _CONNECT = 15.0
 _PAGE = 500
-_AGAIN = 1.0
-"""Seconds before a history that could not be read is asked for again, if nothing happens before."""
 _TYPING = 3.0
 """Seconds between two requests that say that this person is typing: each counts against the rate."""
 _TYPED = 5.0
@@ -54,29 +52,46 @@ class Client(HostsHand):
     It receives on a thread of its own, comes back by itself after an outage, and sends again what was
     not confirmed. All methods may be called from any thread, unless they say otherwise. Those of a host
     (:meth:`kick`, :meth:`mute`, :meth:`clear` …) are for clients whose :attr:`role` is ``host``.
+
+    A client that nobody holds any more (its name was bound anew, its function has returned) says goodbye.
+    One with handlers stays, and so does one that has something to say until it is confirmed.
     """
 
-    def __init__(self, url: object = None, name: str | None = None, room: str = "lobby") -> None:
+    def __init__(
+        self,
+        url: object = None,
+        name: str | None = None,
+        room: str = "lobby",
+        *,
+        replaces: bool = False,
+    ) -> None:
         self._is_named = name is not None
         wanted = _typed(name) if name is not None else default_name()
         self._state = State(wanted, names.check(room, "room name"))
-        self._cursor = 0
-        self._ahead: deque[Message] = deque()
-        self._listening = threading.Lock()
         self._typing_at = -math.inf
-        self._handlers = Handlers(self)
         self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
-        self._receiver.thread.start()
+        self._handlers = Handlers(self._state, self._receiver)
+        self._life = Life(self._state, self._receiver, self._handlers, wanted if self._is_named else None)
+        old = clients.predecessor(url, wanted, self.room) if self._is_named and replaces else None
+        if old is not None:
+            clients.give_way(old, self._life)
         try:
+            self._receiver.thread.start()
+            clients.begin(self._life)
             self._receiver.first.result(_CONNECT)
-        except FutureTimeout:
+        except BaseException as error:  # an interrupted cell, for one, leaves no member behind
             self._receiver.close()
+            if old is not None:
+                clients.stay(old)
+            if not isinstance(error, FutureTimeout):
+                raise
             raise Unreachable(f"The server did not let {wanted!r} in within {_CONNECT:.0f} s.") from None
-        except BaseException:  # an interrupted cell, for one, leaves no member behind
-            self._receiver.close()
-            raise
-        self._cursor = self._state.backlog
-        _clients.add(self)
+        with self._state.changed:
+            place = Place(0, min(self._state.start or 0, self._state.transcript.seq or 0))
+        self._listening = Listening(self._state, self._receiver, place)
+        clients.hold(self, self._life)
+        if old is not None:
+            clients.replaced(old, self._life, self)
 
     # ── who and how ──
 
@@ -151,7 +166,7 @@ class Client(HostsHand):
 
     @property
     def errors(self) -> list[str]:
-        """What handlers printed or raised, the newest 100 entries."""
+        """What handlers raised and, in a notebook, what they printed: the newest 100 entries."""
         with self._state.changed:
             return list(self._state.errors)
 
@@ -166,20 +181,15 @@ class Client(HostsHand):
         """Say something. Returns at once; ``.wait()`` on the result returns when it is durable.
 
         Raises BadText (empty, too long, not text) and Closed. While there is no connection the message
-        is pending and goes out by itself.
+        is pending and goes out by itself. What is sent from a handler is marked as a program's
+        (``message.auto``).
         """
         return self._send(text)
 
-    def _send(self, text: str, *, auto: bool = False, id: str | None = None) -> Outgoing:
-        text = texts.check(texts.tidy(_text(text)), self._state.text_limit)
-        message = Outgoing(id or secrets.token_hex(8), text, auto)
+    def _send(self, text: str, *, id: str | None = None) -> Outgoing:
         with self._state.changed:
-            if self._state.status == "closed":
-                raise Closed(
-                    f"This client is closed ({self._state.reason}). Connect again with nbchat.connect()."
-                )
-            self._state.pending[message.id] = message
-            self._state.touch()
+            message = self._state.say(_text(text), auto=is_handling(), id=id)
+            message.sender = self
         self._receiver.flush()
         return message
 
@@ -245,7 +255,7 @@ class Client(HostsHand):
         same place, so nothing is raced past. Raises NothingCame (a TimeoutError) after ``timeout`` s.
         """
         deadline = Deadline(timeout)
-        for message in self._next(deadline):
+        for message in self._listening.next(deadline):
             if wanted(message):
                 return message
         if self.status == "closed":
@@ -256,60 +266,11 @@ class Client(HostsHand):
         """The messages since :func:`connect` (or since the last one looked at), one after the other, own
         ones as well. Ends when none has come for ``timeout`` seconds, or when the client is closed."""
         while True:
-            for message in self._next(Deadline(timeout)):
+            for message in self._listening.next(Deadline(timeout)):
                 yield message
                 break
             else:
                 return
-
-    def _next(self, deadline: Deadline) -> Iterator[Message]:
-        state = self._state
-        while True:
-            with self._listening:
-                if not self._ahead:
-                    version = state.version
-                    messages, self._cursor = self._since(self._cursor, deadline)
-                    self._ahead.extend(messages)
-                message = self._ahead.popleft() if self._ahead else None
-            if message is not None:
-                yield message
-            elif (
-                not state.wait(self._has_more, deadline.left)
-                or not self._has_more(closed=False)
-                or deadline.left == 0
-            ):
-                return
-            else:  # there is more, but it could not be had
-                self._wait_for_news(version, deadline)
-
-    def _wait_for_news(self, version: int, deadline: Deadline) -> None:
-        state = self._state
-        state.wait(lambda: state.version != version, min(_AGAIN, deadline.left or _AGAIN))
-
-    def _has_more(self, *, closed: bool = True) -> bool:
-        """Whether there is something new to look at (or there will never be)."""
-        state = self._state
-        return state.transcript.count > self._cursor or (closed and state.status == "closed")
-
-    def _since(self, count: int, deadline: Deadline | None = None) -> tuple[list[Message], int]:
-        """The messages after the first ``count``, in order, and how many there are now; what the
-        transcript has let go of comes from the history. While that cannot be read there is nothing new:
-        to be asked again, so that nothing is left out."""
-        state = self._state
-        with state.changed:
-            found, now = state.after(count), state.transcript.count
-        missing = now - count - len(found)
-        if missing > 0 and found and not state.is_plain:
-            left = deadline.left if deadline is not None else None
-            try:
-                found = (
-                    self.history(found[0].seq, missing, 10 if left is None else min(10, max(1, left))) + found
-                )
-            except Closed:
-                pass
-            except (Unreachable, Refused):
-                return [], count
-        return [message for message in found if message.text], now
 
     @overload
     def on_message(self, function: Handler) -> Handler: ...
@@ -328,21 +289,44 @@ class Client(HostsHand):
     ) -> Handler | Callable[[Handler], Handler]:
         """Have a function called for each new message; to be used as a decorator.
 
-        It runs on a thread of its own. A ``str`` that it returns is sent as the answer. It is not given
-        what was said before (``backlog=True``: what this client has of it), this client's own messages
-        (``own=True``) nor another handler's answers (``answers=True``), so that two bots do not talk for
-        ever. What it prints or raises is kept in :attr:`errors`.
+        It runs on a thread of its own. A ``str`` that it returns is sent as the answer, and so is each that
+        a generator yields. It is not given what was said before (``backlog=True``: what this client has of
+        it), this client's own messages (``own=True``) nor what another handler said (``answers=True``), so
+        that two bots do not talk for ever.
+
+        An ``async def`` runs on an event loop of this client's own, up to 100 calls at one time; they begin
+        in the order of the messages. When the client is closed, they are cancelled.
+
+        The client now stays until it is closed or the program ends, also if nobody holds it. A program that
+        does nothing else calls :meth:`run`. The same function registered again (a cell that ran again, with
+        changes or without) takes its old one's place and goes on where that was.
+
+        What it prints goes to standard output, and a failure to standard error, once for each kind; in a
+        notebook both stand in the panel. All failures are in :attr:`errors`.
         """
 
         def add(function: Handler) -> Handler:
             if not callable(function):
                 raise UsageError("on_message takes a function: @client.on_message above its def.")
-            self._handlers.add(function, backlog=backlog, own=own, answers=answers)
+            entry = self._handlers.add(function, backlog=backlog, own=own, answers=answers)
+            clients.handles_now(self._life, entry)
             return function
 
         return add if function is None else add(function)
 
     # ── the end ──
+
+    def run(self) -> None:
+        """Stay until the client is closed, for a program that only has handlers. Ctrl-C and SIGTERM close it,
+        and then this returns, so that the program ends with status 0 (in the main thread; in another one
+        only :meth:`close` ends it). In a notebook it is of no use: handlers run beside the cells.
+
+        Raises Closed if the server ended it for good (a ban, for one), and NotConfirmed as :meth:`close`.
+        """
+        stay(self._state, self._receiver.close)
+        if not self._receiver.is_unwanted:
+            raise Closed(f"This client is closed ({self.reason}).")
+        self.close()
 
     def close(self) -> None:
         """Leave the room. What is pending is sent first, for at most 2 s. A second call does nothing.
@@ -359,6 +343,11 @@ class Client(HostsHand):
                 self._handlers.thread.join(1)
             if is_first and (pending := self.pending):
                 raise NotConfirmed(_unconfirmed(pending), pending)
+
+    def _forked(self) -> None:
+        """In a forked child: its locks may be held for ever by a thread that is not there."""
+        self._state = State(self._state.name, self._state.room)
+        self._state.status, self._state.reason = "closed", "this process was forked from the client's"
 
     def __enter__(self) -> Client:
         return self
@@ -392,12 +381,16 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
     ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
     behind it if that is taken. In a JupyterHub names come from the Hub: a name there begins with yours.
 
+    Called again with the same name, room and server in one process, it makes a new client in the old one's
+    place, with its handlers and what it had still to say; the old one is closed. So a cell that runs again
+    changes nothing. (A panel's client keeps its name.) Without a name each call makes one more member.
+
     Returns when the client is in the room and has its newest messages. Raises NoServerFound,
     SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
     type. May be called from any thread.
     """
     try:
-        return Client(url, name, room)
+        return Client(url, name, room, replaces=True)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # some tracebacks show variables, and a link has its secret in it
         raise error.with_traceback(None) from error.__cause__
@@ -440,37 +433,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{value!r} is no text. Put it into quotes, or use str(…).")
     return value
-
-
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-def _close_all() -> None:
-    """At the interpreter's end: all at once, and no longer than two seconds."""
-    deadline = Deadline(1.5)
-    clients = list(_clients)
-    is_kernel = _is_kernel()
-    for client in clients:
-        client._receiver.close(may_come_back=is_kernel)
-    for client in clients:
-        client._receiver.thread.join(deadline.left)
-
-
-def _is_kernel() -> bool:
-    """Whether this is a notebook's kernel. Its end is often a restart: then nothing is said of leaving."""
-    module = sys.modules.get("ipykernel.kernelapp")
-    return module is not None and bool(module.IPKernelApp.initialized())
-
-
-def _after_fork() -> None:
-    """A forked child has no client: its copies of the sockets are closed, the parent's stay."""
-    for client in list(_clients):
-        client._receiver.forked()
-        client._state = State(client._state.name, client._state.room)
-        client._state.status, client._state.reason = "closed", "this process was forked from the client's"
-    _clients.clear()
-
-
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -45,7 +45,7 @@ from nbchat.core.frames import (
     Unknown,
     Welcomed,
 )
-from nbchat.core.limits import Limits
+from nbchat.core.limits import EVENT_LINE, Limits
 from nbchat.core.visible import one_line
 from nbchat.net import tls
 from nbchat.net.link import Address, place
@@ -53,8 +53,6 @@ from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
 _ROOM_LIMITS = frames.RoomLimits(text=_LIMITS.text, line=_LIMITS.line, page=_LIMITS.page, ping=_LIMITS.ping)
-_LONGEST_LINE = 64 * 1024 * 1024
-"""A page of 500 messages of 16 KiB, escaped; a server that sends more in one line is broken."""
 _PACE = 0.05
 """Between two writes to a first-generation server. It passes each on at once, but its system holds back and
 joins what comes before the last one was acknowledged, for which a client's system may take 40 ms."""
@@ -176,7 +174,7 @@ class NativeConnection(Connection):
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
         self._is_proved = True
-        self._lines.limit = _LONGEST_LINE
+        self._lines.limit = EVENT_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
 

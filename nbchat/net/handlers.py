@@ -1,68 +1,172 @@
 """Handlers: functions of the user's that are called for each new message.
 
 They run on one thread per client, never on the receive thread, so that a slow one delays nothing but
-itself. What they print or raise reaches no screen (a background thread's output would land in whatever
-cell happens to run); it is kept in ``client.errors``.
+itself. A handler's coroutine runs on an event loop beside that thread (coroutines.py). What a handler says
+is marked as said by a program, however it says it, so that two bots do not talk for ever.
+
+What they print goes where prints.py says; a failure is told once for each kind, and all are in
+``client.errors``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import io
-import sys
+import functools
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any
 
-from nbchat.core.errors import ChatError
+from nbchat.core.errors import ChatError, Closed
+from nbchat.core.limits import Limits
 from nbchat.core.transcript import Message
 from nbchat.core.visible import one_line, visible
-
-if TYPE_CHECKING:
-    from nbchat.net.client import Client
+from nbchat.net import listening, prints
+from nbchat.net.coroutines import Coroutines
+from nbchat.net.listening import Place
+from nbchat.net.rate import Rate
+from nbchat.net.receiver import Receiver
+from nbchat.net.reruns import Origin
+from nbchat.net.state import State
 
 _AGAIN = 1.0
 """Seconds until messages that could not be had are asked for again."""
+_AT_ONCE = 100
+"""Coroutines of one handler at one time; what comes meanwhile waits for its turn."""
+_KINDS = 100
+"""Kinds of failures of one handler that are told."""
+_NOTICES = Limits(rate=1, burst=20)
+"""Prints shown in a panel: 20, then one a second; the rest is in client.errors."""
+_PRINTED = 1000
+"""Characters of one print that a panel shows."""
 
 Handler = Callable[[Message], Any]
 
+_is_handling: ContextVar[bool] = ContextVar("nbchat_is_handling", default=False)
 
-@dataclass(slots=True)
-class _Entry:
+
+def is_handling() -> bool:
+    """Whether a handler runs here: on its thread, or in its coroutine and what that has begun."""
+    return _is_handling.get()
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A handler, and how far it has come."""
+
     function: Handler
-    seen: int
-    """How many of the client's messages it was given (or was not meant to get)."""
+    origin: Origin
+    place: Place
     own: bool
     answers: bool
-    failure: str = ""
-    """The last one that was shown."""
+    is_over: bool = False
+    """True: another one has taken its place."""
+    under_way: int = 0
+    """Its coroutines that have not ended."""
+    failures: set[object] = field(default_factory=set)
+    """The kinds that were told."""
 
 
 class Handlers:
-    """One client's handlers and their thread, which starts with the first of them."""
+    """One client's handlers and their thread, which starts with the first of them.
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._entries: list[_Entry] = []
+    They hold no client: one that nobody holds any more goes on as long as it has a handler.
+    """
+
+    def __init__(self, state: State, receiver: Receiver) -> None:
+        self._state = state
+        self._receiver = receiver
+        self._entries: list[Entry] = []
+        self._coroutines = Coroutines(self._stray)
+        self._notices = Rate(_NOTICES, time.monotonic())
+        self._told: set[object] = set()
+        """Kinds of failures of tasks that no handler waits for."""
+        self._heir: Handlers | None = None
+        self.is_orphan = False
+        """True: nobody holds the client any more."""
+        self.viewers: Callable[[], list[State]] = list
+        """Whose panels show what is printed here, if this client has none."""
         self.thread: threading.Thread | None = None
 
-    def add(self, function: Handler, *, backlog: bool, own: bool, answers: bool) -> None:
-        state = self._client._state
+    @property
+    def is_empty(self) -> bool:
+        return not self._entries
+
+    def add(self, function: Handler, *, backlog: bool, own: bool, answers: bool) -> Entry:
+        """A new handler. One of which it is a new version gives its place to it."""
+        state = self._state
         with state.changed:
-            transcript = state.transcript
-            seen = transcript.count - (len(transcript.messages) if backlog else 0)
-            self._entries.append(_Entry(function, seen, own, answers))
-            state.touch()
-            if self.thread is None:
-                self.thread = threading.Thread(
-                    target=self._run, name=f"nbchat handlers {state.name}", daemon=True
-                )
-                self.thread.start()
+            entry = Entry(function, Origin.of(function), listening.now(state, backlog=backlog), own, answers)
+            for old in list(self._entries):
+                if entry.origin.replaces(old.origin):
+                    entry.place = old.place
+                    self._end(old)
+            self._begin(entry)
+        return entry
+
+    def forget(self, entry: Entry) -> None:
+        """Another client has this handler now: if its cell has run again, or if nobody holds this client."""
+        with self._state.changed:
+            for old in list(self._entries):
+                if entry.origin.is_rerun_of(old.origin) or (
+                    self.is_orphan and entry.origin.replaces(old.origin)
+                ):
+                    self._end(old)
+            self._state.touch()
+        self.leave_if_unneeded()
+
+    def leave_if_unneeded(self) -> None:
+        """Say goodbye if nobody holds the client and nothing is left that it is there for."""
+        if self.is_orphan and not self._entries:
+            self._receiver.close()
+
+    def adopt(self, old: Handlers) -> None:
+        """Go on with the handlers of the client whose place this one's took, from where they are."""
+        with old._state.changed:
+            entries = list(old._entries)
+            for entry in entries:
+                old._end(entry)
+            log, log_id = old._state.transcript.log, old._state.transcript.log_id
+            old._heir = self
+            self._coroutines = old._coroutines
+        with self._state.changed:
+            transcript = self._state.transcript
+            for entry in entries:
+                place = listening.now(self._state)
+                if transcript.log_id == log_id and entry.place.log == log and entry.place.seq < place.seq:
+                    place.seq = entry.place.seq
+                    transcript.reach(place.seq)
+                self._begin(replace(entry, place=place, is_over=False, under_way=0))
+
+    def end(self) -> None:
+        """The client is closed, and no other takes its place after all."""
+        if self.thread is None or not self.thread.is_alive():  # else it does so itself
+            self._coroutines.close()
+
+    def _begin(self, entry: Entry) -> None:
+        state = self._state
+        self._entries.append(entry)
+        state.touch()
+        if self.thread is None:
+            self.thread = threading.Thread(
+                target=self._run, name=f"nbchat handlers {state.name}", daemon=True
+            )
+            self.thread.start()
+
+    def _end(self, entry: Entry) -> None:
+        entry.is_over = True
+        self._entries.remove(entry)
+
+    # ── the thread ──
 
     def _run(self) -> None:
-        state = self._client._state
+        _is_handling.set(True)
+        state = self._state
         version = -1
         is_behind = False
         while True:
@@ -76,99 +180,150 @@ class Handlers:
             for entry in entries:
                 self._serve(entry)
             # What could not be read just now is asked for again, also if nothing happens until then.
-            is_behind = any(entry.seen < state.transcript.count for entry in entries)
+            is_behind = any(listening.has_more(state, entry.place) for entry in entries)
             if is_over:
+                if not self._receiver.gives_way:
+                    self._coroutines.close()
                 return
 
-    def _serve(self, entry: _Entry) -> None:
-        messages, entry.seen = self._client._since(entry.seen)
-        for message in messages:
-            if message.by == self._client.name and not entry.own:
+    def _serve(self, entry: Entry) -> None:
+        state = self._state
+        if entry.under_way >= _AT_ONCE:
+            return
+        ahead = replace(entry.place)
+        for message in listening.after(state, self._receiver, ahead):
+            with state.changed:
+                if entry.is_over or entry.under_way >= _AT_ONCE:
+                    return
+                entry.place = Place(ahead.log, message.seq)
+            if message.by == state.name and not entry.own:
                 continue
             if message.auto and not entry.answers:
                 continue
-            printed = io.StringIO()
-            try:
-                with _captured(printed):
-                    answer = entry.function(message)
-                if isinstance(answer, str):
-                    self._client._send(answer, auto=True)
-            except ChatError as error:
-                self._note(f"{_name(entry.function)}: {error}")
-                self._show(entry, str(error))
-            except BaseException as error:  # sys.exit() in a handler ends that call, not the others
-                self._note(traceback.format_exc(limit=-5))
-                self._show(entry, "".join(traceback.format_exception_only(error)).strip())
-            if text := printed.getvalue():
-                self._note(text)
-
-    def _show(self, entry: _Entry, why: str) -> None:
-        """Say in the user's own panel that a handler failed; the same failure only once."""
-        if why == entry.failure:
-            return
-        entry.failure = why
-        state = self._client._state
+            self._call(entry, message)
         with state.changed:
-            state.transcript.notice(
-                f"Your function {_name(entry.function)}() failed: {one_line(why)} "
-                "(client.errors has the details.)"
-            )
-            state.touch()
+            if not entry.is_over:
+                entry.place = ahead
+                if listening.has_more(state, ahead):
+                    state.touch()  # and the next piece
+
+    def _call(self, entry: Entry, message: Message) -> None:
+        result: Any = None
+        with self._looking_after(entry):
+            result = entry.function(message)
+            if isinstance(result, Generator):
+                for answer in result:
+                    self._answer(answer)
+                result = None
+            self._answer(result)
+        if isinstance(result, Awaitable | AsyncGenerator):
+            with self._state.changed:
+                entry.under_way += 1
+            self._coroutines.start(self._await(entry, result))
+
+    async def _await(self, entry: Entry, result: Awaitable[Any] | AsyncGenerator[Any, None]) -> None:
+        try:
+            with self._looking_after(entry):
+                if isinstance(result, Awaitable):
+                    self._answer(await result)
+                else:
+                    async for answer in result:
+                        self._answer(answer)
+        finally:
+            with self._state.changed:
+                entry.under_way -= 1
+                self._state.touch()
+
+    def _answer(self, answer: object) -> None:
+        if not isinstance(answer, str):
+            return
+        here = self._last()
+        here._state.say(answer, auto=True)
+        here._receiver.flush()
+
+    def _last(self) -> Handlers:
+        """These handlers or, if another client took this one's place, those of that one."""
+        here = self
+        while here._heir is not None:
+            here = here._heir
+        return here
+
+    # ── what they print, and how they fail ──
+
+    @contextlib.contextmanager
+    def _looking_after(self, entry: Entry) -> Iterator[None]:
+        """Run a handler: no failure of it goes further, and in a notebook no print."""
+        name, printed = _name(entry.function), prints.Printed()
+        try:
+            with prints.taken(printed) if prints.is_kernel() else contextlib.nullcontext():
+                yield
+        except BaseException as error:  # sys.exit() in a handler ends that call, not the others
+            self._last()._failed(name, error, entry.failures)
+        if text := printed.getvalue():
+            self._last()._printed(name, text)
+        printed.late = lambda text: self._last()._printed(name, text)
+
+    def _printed(self, name: str, text: str) -> None:
+        self._note(text)
+        now = time.monotonic()
+        if self._notices.wait(now) <= 0:
+            self._notices.take()
+            self._show(f"{name}() printed: {one_line(text.strip(), _PRINTED)}")
+
+    def _failed(self, name: str, error: BaseException, told: set[object]) -> None:
+        if isinstance(error, Closed | asyncio.CancelledError) and self._state.status == "closed":
+            return  # what it wanted to say came too late
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        if trace is None and isinstance(error, ChatError):  # what it returned could not be sent
+            details = f"{name}: {error}"
+        else:
+            details = "".join(traceback.format_exception(type(error), error, trace, limit=-5))
+        details = visible(details).rstrip("\n")
+        kind = (type(error), _line(trace))
+        if kind not in told and len(told) < _KINDS:
+            told.add(kind)
+            self._tell(name, error, details)
+        self._note(details)
+
+    def _tell(self, name: str, error: BaseException, details: str) -> None:
+        """Say that a handler failed."""
+        why = str(error) if isinstance(error, ChatError) else "".join(traceback.format_exception_only(error))
+        notice = f"Your function {name}() failed: {one_line(why.strip())} (client.errors has the details.)"
+        if prints.is_kernel():
+            self._show(notice)
+            return
+        self._state.notice(notice)
+        prints.tell(f"Your function {name}() failed (told once; client.errors has every time):\n{details}\n")
+
+    def _stray(self, context: dict[str, Any]) -> None:
+        """What a handler has begun, and left alone, went wrong."""
+        error = context.get("exception") or RuntimeError(context.get("message"))
+        self._last()._failed("a handler's task", error, self._told)
+
+    def _show(self, text: str) -> None:
+        """Show the user something: in this client's panel or, if it has none, in the room's others here."""
+        states = [] if self._state.is_shown else self.viewers()
+        for state in (self._state, *states):
+            state.notice(text)
 
     def _note(self, text: str) -> None:
-        state = self._client._state
+        state = self._state
         with state.changed:
             state.errors.append(visible(text.rstrip("\n")))
             state.touch()
 
 
+def _line(trace: TracebackType | None) -> object:
+    """Where it was raised."""
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return None if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
+
+
 def _name(function: Handler) -> str:
-    return getattr(function, "__name__", repr(function))
-
-
-# ── what a handler prints ───────────────────────────────────────────────────────────────────────
-
-
-class _Routed(io.TextIOBase):
-    """Stands in for sys.stdout while handlers run: their prints go to their own buffers, everybody
-    else's where they went before."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.buffers: dict[int, io.StringIO] = {}
-
-    def write(self, text: str) -> int:
-        return (self.buffers.get(threading.get_ident()) or self.stream).write(text)
-
-    def flush(self) -> None:
-        if threading.get_ident() not in self.buffers:
-            self.stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
-_routing = threading.Lock()
-
-
-@contextlib.contextmanager
-def _captured(buffer: io.StringIO) -> Iterator[None]:
-    """Take this thread's prints, and nobody else's, into a buffer."""
-    me = threading.get_ident()
-    for name in ("stdout", "stderr"):
-        with _routing:
-            stream = getattr(sys, name)
-            if not isinstance(stream, _Routed):
-                stream = _Routed(stream)
-                setattr(sys, name, stream)
-            stream.buffers[me] = buffer
-    try:
-        yield
-    finally:
-        for name in ("stdout", "stderr"):
-            with _routing:
-                stream = getattr(sys, name)
-                if isinstance(stream, _Routed):
-                    stream.buffers.pop(me, None)
-                    if not stream.buffers:
-                        setattr(sys, name, stream.stream)
+    while isinstance(function, functools.partial):
+        function = function.func
+    name = getattr(function, "__name__", None)
+    return name if isinstance(name, str) else type(function).__name__

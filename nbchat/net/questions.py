@@ -55,10 +55,11 @@ class Questions:
     def paged(self, event: Paged) -> None:
         if not self._pages:
             return
-        found = [harmless(wire.decode_event(bytes(raw))) for raw in event.events]
+        _, limit, future = self._pages.popleft()
+        found = [harmless(wire.decode_event(bytes(raw))) for raw in event.events[-limit:]]
         messages = [from_said(said) for said in found if isinstance(said, Said)]
         first = getattr(found[0], "seq", None) if found else None
-        self._pages.popleft()[2].set_result((messages, first if event.more else None))
+        future.set_result((messages, first if event.more else None))
 
     def answered(self, event: Moderated | Ruled) -> None:
         if (order := self._orders.pop(event.id, None)) is not None:

@@ -2,7 +2,7 @@
 
 It owns the socket. Other threads put messages into the shared state (state.py) and wake it; it takes
 them from there in order, keeps at most 32 under way, and sends again after an outage what was not
-confirmed. The delays between attempts have chance in them, so that a class is no stampede.
+confirmed.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from nbchat.core.frames import Refused as RefusedFrame
 from nbchat.core.harmless import harmless
 from nbchat.core.limits import UNDER_WAY, Limits
 from nbchat.net import address
+from nbchat.net.backoff import Backoff
 from nbchat.net.connection import NativeConnection, PlainConnection
 from nbchat.net.dial import dial
 from nbchat.net.link import Address
@@ -66,11 +67,6 @@ _CLOSE = 2.0
 """Seconds for the last messages to be confirmed when a client is closed."""
 _PLAIN_CLOSE = 0.3
 """Seconds for what was written to a first-generation server to leave; it has no word for goodbye."""
-_LONGEST_DELAY = 3.0
-"""Seconds between two attempts at the most: a server that is back has its class back soon, too."""
-_EACH = 0.006
-"""Seconds of chance before an attempt for each member of the room, so that a class is no stampede: some 30
-attempts in 100 ms, also of a class of 300 whose server stays away."""
 _AGAIN = 1.0
 """Seconds before a message that was refused for now is sent again."""
 _FIRST_TRIES = 3
@@ -95,15 +91,17 @@ class Receiver:
         self._state = state
         self._wanted = wanted
         self._exact = exact
-        self._chance = chance or random.Random()  # noqa: S311 (it spreads attempts, and keeps no secret)
+        self._backoff = Backoff(chance)
         self.ping = Limits().ping
         """Seconds between signs of life, as the server wants them."""
         # Made here, so that a first connection that broke before its welcome is gone on with, too.
         self._session: str | None = secrets.token_hex(16)
+        self._follows = False
         self._kept: Path | None = None
         self._conn: NativeConnection | PlainConnection | None = None
         self._is_welcome = False
         self._was_welcome = False
+        self._welcome_at = 0.0
         self._broke_off = False
         """The last connection stood and ended without a word before its welcome."""
         self.wall: Callable[[], float] = time.time
@@ -111,13 +109,16 @@ class Receiver:
         self._is_told_away = False
         """What the server takes this member for: away or not."""
         self._final: str | None = None
-        self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
-        self._is_unwanted = False
+        self.is_unwanted = False
+        """True once it was asked to close."""
+        self.gives_way = False
+        """True: another client of this process takes this one's place, and what is pending."""
         self._may_come_back = False
         """True: hang up without a goodbye, and leave the session to whoever comes next."""
+        self._where: Address | None = None
         self._flushing = False
         self._flush_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -163,8 +164,20 @@ class Receiver:
         """Begin to close: what is pending is sent first. With ``may_come_back`` nothing is said of leaving,
         and the session is left for the next process to take over."""
         self._may_come_back = may_come_back
-        self._is_unwanted = True
+        self.is_unwanted = True
         self._call(self._begin_close)
+
+    def is_at(self, where: Address) -> bool:
+        """Whether it is connected there, or was and will be."""
+        mine = self._where
+        return mine is not None and address.is_same_place(mine, where)
+
+    def follow(self, old: Receiver) -> None:
+        """Before it starts: take the place of another client of this process, whose thread leaves it."""
+        old.gives_way = True
+        self._follows = True
+        self._session, self._kept = old._session, old._kept
+        self._state.name = old._state.name
 
     def forked(self) -> None:
         """In a forked child: let go of the copied socket."""
@@ -196,13 +209,11 @@ class Receiver:
         reason = str(error) if error is not None else self._final or "closed here"
         with self._state.changed:
             self._state.status, self._state.reason = "closed", reason
-            for message in self._state.pending.values():
-                message.settle(
-                    error=Closed(f"The client was closed before this message was confirmed ({reason}).")
-                )
+            if not self.gives_way:
+                self._state.give_up()
             self._state.touch()
         self._questions.close()
-        if self._kept is not None and not self._may_come_back:
+        if self._kept is not None and not self._may_come_back and not self.gives_way:
             with contextlib.suppress(OSError):
                 self._kept.unlink()
         if not self.first.done():
@@ -212,24 +223,26 @@ class Receiver:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(lambda loop, context: log.error("%s", context.get("message")))
         self._closing = asyncio.Event()
-        attempt = 0
+        backoff = self._backoff
         while True:
-            if self._is_unwanted and not self._state.pending:
+            if self.is_unwanted and not self._state.pending:
                 return
+            while self.gives_way and not self._closing.is_set():  # or two would fight for one session
+                await asyncio.sleep(0.02)
             self._is_welcome = False
             reason = await self._attempt()
-            attempt = 0 if self._is_welcome else attempt + 1
+            backoff.ended(time.monotonic() - self._welcome_at if self._is_welcome else None)
             self._is_welcome = False
             if self._closing.is_set() or self._final is not None:
                 return
-            is_hopeless = not self._broke_off or attempt >= _FIRST_TRIES
+            is_hopeless = not self._broke_off or backoff.failed >= _FIRST_TRIES
             if not self._was_welcome and reason is not None and is_hopeless:
                 raise reason
             if isinstance(reason, Refused) and reason.code in _HOPELESS:
                 raise reason
             if isinstance(reason, CertificateChanged):
                 raise reason
-            delay = self._delay(attempt)
+            delay = backoff.delay(len(self._state.transcript.members))
             self._state.set(
                 status="reconnecting",
                 reason=str(reason or "The connection broke."),
@@ -239,15 +252,6 @@ class Receiver:
                 await asyncio.wait_for(self._closing.wait(), delay)
             if self._closing.is_set():
                 return
-
-    def _delay(self, attempt: int) -> float:
-        hint, self._back_in = self._back_in, None
-        if hint is not None:
-            return self._chance.uniform(0.5, 1.5) * max(0.5, min(hint, 60))
-        room = _EACH * len(self._state.transcript.members)
-        if attempt == 0:
-            return self._chance.uniform(0.05, max(0.5, room))
-        return self._chance.uniform(0.2, min(_LONGEST_DELAY, max(0.5 * 1.5**attempt, room)))
 
     # ── one connection ──
 
@@ -278,16 +282,18 @@ class Receiver:
         state = self._state
         if where.room and not self._was_welcome:
             state.set(room=where.room)
+        self._where = where
         transcript = state.transcript
         if where.plain:
             state.is_plain = True
             return PlainConnection(self, state.name, transcript.seq or 0)
-        if not self._was_welcome and (
-            kept := address.take_over(where.host, where.port, state.room, self._wanted)
+        if (
+            not self._was_welcome
+            and not self._follows
+            and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
             self._session = kept.session
             state.name = kept.name
-        self._where = where
         return NativeConnection(
             self,
             where,
@@ -317,14 +323,12 @@ class Receiver:
         with state.changed:
             try:
                 for event in events:
-                    self._take(harmless(event))
+                    self._take(harmless(event, state.text_limit))
             except ValueError as error:  # a gap: what is missing comes with the next connection
                 if self._conn is not None:
                     self._conn.fail(Unreachable(f"A message went missing ({error})."))
             state.touch()
         if self._is_welcome and not self.first.done() and (state.transcript.seq or 0) >= (state.start or 0):
-            start = state.start or 0
-            state.backlog = sum(message.seq <= start for message in state.transcript.messages)
             self.first.set_result(None)
         self._flush()
 
@@ -364,7 +368,7 @@ class Receiver:
             case Trimmed(head=head):
                 self._trimmed(head)
             case Closing(reason=reason, back_in=back_in, final=final):
-                self._back_in = back_in
+                self._backoff.hint = back_in
                 if final:
                     self._final = reason
                 if self._conn is not None:
@@ -383,7 +387,8 @@ class Receiver:
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
         state.status, state.reason = "connected", ""
-        state.text_limit, self.ping = event.limits.text, event.limits.ping
+        state.text_limit, state.page_limit = event.limits.text, event.limits.page
+        self.ping, self._welcome_at = event.limits.ping, time.monotonic()
         if state.start is None:
             state.start = event.head
         self._session = event.session or None
@@ -407,6 +412,7 @@ class Receiver:
 
     def _keep(self, event: Welcomed) -> None:
         where = self._where
+        assert where is not None
         kept = address.Kept(
             os.getpid(), where.host, where.port, event.room, self._wanted, event.name, event.session
         )

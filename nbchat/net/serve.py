@@ -6,6 +6,7 @@ Within a process a server is known by its chat's name; this file holds the list 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import os
 import socket
@@ -28,6 +29,8 @@ from nbchat.store import RoomStore, open_store
 
 _servers: list[Server] = []
 _serving = threading.Lock()
+_opened: list[socket.socket] = []
+"""Sockets of a server that is just being started."""
 _PLAIN_TOO = (
     "Plain-text clients may join this chat, but on this machine only (127.0.0.1:{port}): they are not "
     "encrypted and cannot prove who they are, so none is taken from the network."
@@ -87,8 +90,11 @@ def serve(
         old = _find(options)
         if old is not None and old._options == options and old.is_running:
             return old
-        server = _start(options, old, is_own_place=history == "auto")
-        _servers[:] = [*(each for each in _servers if each.is_running), server]
+        try:
+            server = _start(options, old, is_own_place=history == "auto")
+            _servers[:] = [*(each for each in _servers if each.is_running), server]
+        finally:
+            _opened.clear()
     is_told = old is not None and server._store is not None and server._store is old._store
     changed = _remember(options, server.port)
     if changed:
@@ -200,6 +206,7 @@ def _listening(host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _opened.append(sock)
         sock.bind(place)
         sock.listen(1024)
         sock.setblocking(False)
@@ -237,9 +244,17 @@ def _stop_all() -> None:
 
 
 def _after_fork() -> None:
-    """A forked child has no server: its copies of the sockets are closed, the rest is left alone."""
+    """A forked child has no server: its copies of the sockets are closed, the rest is left alone. Another
+    thread may have been starting one just then: it is not there any more to give the lock back."""
+    global _serving
+    _serving = threading.Lock()
     for server in _servers:
         server._forked()
+    for sock in _opened:
+        if (fileno := sock.detach()) >= 0:
+            with contextlib.suppress(OSError):
+                os.close(fileno)
+    _opened.clear()
     _servers.clear()
     address.here.clear()
 

@@ -35,7 +35,7 @@ from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
 from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
-from nbchat.core.limits import Limits
+from nbchat.core.limits import EVENT_LINE, Limits
 from nbchat.core.moderation import Moderation
 from nbchat.net.clock import now
 from nbchat.net.door import Door
@@ -227,13 +227,16 @@ class Shell:
 
     def _page(self, events: list[Event], limit: int) -> Paged:
         """The newest of some events as a page: no more than asked for, and no more bytes than a ring's
-        (but one), since the page of a peer that does not read is held in memory."""
+        (but one), since the page of a peer that does not read is held in memory; nor more than a client
+        reads in one line."""
+        most = min(self.limits.ring, EVENT_LINE - 1024)
         lines: list[msgspec.Raw] = []
         size = 0
         for event in reversed(events[-limit:]):
             line = _line(event)
             size += len(line)
-            if lines and size > self.limits.ring:
+            size += 1  # the comma
+            if lines and size > most:
                 break
             lines.append(msgspec.Raw(line))
         return Paged(events=lines[::-1], more=len(lines) < len(events))

@@ -6,15 +6,16 @@ news waits on ``changed`` and then looks at what it needs, from where it was: a 
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 
-from nbchat.core.errors import NotConfirmed
+from nbchat.core import texts
+from nbchat.core.errors import Closed, NotConfirmed
 from nbchat.core.limits import Limits
-from nbchat.core.transcript import Message, Transcript
+from nbchat.core.transcript import Transcript
 
 
 class Outgoing:
@@ -30,6 +31,8 @@ class Outgoing:
         self.seq: int | None = None
         self.error: Exception | None = None
         self.is_sent = False
+        self.sender: object = None
+        """Who sent it, held until it is known what became of it: a client that has something to say stays."""
         self._done = threading.Event()
 
     def wait(self, timeout: float | None = 30) -> Outgoing:
@@ -48,6 +51,7 @@ class Outgoing:
     def settle(self, seq: int | None = None, error: Exception | None = None) -> None:
         self.seq, self.error = seq, error
         self._done.set()
+        self.sender = None
 
     def __repr__(self) -> str:
         state = f"seq {self.seq}" if self.seq else "refused" if self.error else "pending"
@@ -74,10 +78,11 @@ class State:
         self.errors: deque[str] = deque(maxlen=100)
         self.start: int | None = None
         """The room's last seq when the client first came."""
-        self.backlog = 0
-        """How many of the messages are from before that: what comes after them is news."""
         self.text_limit = Limits().text
+        self.page_limit = Limits().page
         self.is_plain = False
+        self.is_shown = False
+        """Whether a panel shows this client's room."""
         self.away = False
         """Whether the client's person is not at the screen; the receiver sees to it that the server knows."""
         self.typing: dict[str, float] = {}
@@ -108,12 +113,23 @@ class State:
         with self.changed:
             return self.changed.wait_for(ready, timeout)
 
-    def after(self, count: int) -> list[Message]:
-        """The messages after the first ``count`` that are still kept, oldest first; to be called with
-        ``changed`` held."""
-        messages = self.transcript.messages
-        missing = min(self.transcript.count - count, len(messages))
-        return list(islice(messages, len(messages) - missing, None)) if missing > 0 else []
+    def say(self, text: str, *, auto: bool = False, id: str | None = None) -> Outgoing:
+        """Take a message in; the receiver, once flushed, sends it. Raises BadText and Closed."""
+        text = texts.check(texts.tidy(text), self.text_limit)
+        message = Outgoing(id or secrets.token_hex(8), text, auto)
+        with self.changed:
+            if self.status == "closed":
+                raise Closed(f"This client is closed ({self.reason}). Connect again with nbchat.connect().")
+            self.pending[message.id] = message
+            self.touch()
+        return message
+
+    def give_up(self) -> None:
+        """What is pending is sent no more; to be called with ``changed`` held."""
+        for message in self.pending.values():
+            message.settle(
+                error=Closed(f"The client was closed before this message was confirmed ({self.reason}).")
+            )
 
 
 class Deadline:

@@ -81,6 +81,7 @@ class Feed:
 
     def start(self, panel: ChatPanel) -> None:
         """Feed a panel for as long as it lives; the thread holds it weakly."""
+        self._state.is_shown = True
         threading.Thread(
             target=self._run,
             args=(weakref.ref(panel),),

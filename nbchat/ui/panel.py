@@ -20,7 +20,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
 from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed
-from nbchat.net.client import Client, connect
+from nbchat.net.client import Client
 from nbchat.net.link import Address, is_link, pasted
 from nbchat.ui import commands, saved
 from nbchat.ui.ask import ask
@@ -213,11 +213,11 @@ def join(
     link: Address | None = None
     try:
         try:
-            client = connect(url, name, room)
+            client = Client(url, name, room)
         except NoServerFound:
             if url is not None or (link := (old._link if old is not None else None) or ask()) is None:
                 raise
-            client = connect(link, name, room)
+            client = Client(link, name, room)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # as in connect()
         raise error.with_traceback(None) from error.__cause__

@@ -6,11 +6,13 @@ import json
 import secrets
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import nbchat
 from nbchat.core import keys
+from nbchat.core.transcript import Message
 from nbchat.net import tls
 from nbchat.net.link import parse
 
@@ -26,6 +28,25 @@ def until(client: nbchat.Client, fact: Callable[[], bool]) -> None:
 def saw(client: nbchat.Client, *names: str) -> None:
     """Wait until a client sees just these members, in any order."""
     until(client, lambda: set(client._state.transcript.members) == set(names))
+
+
+class Heard:
+    """A handler that writes down what it is given."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._news = threading.Condition()
+
+    def __call__(self, message: Message) -> None:
+        with self._news:
+            self.texts.append(message.text)
+            self._news.notify_all()
+
+    def wait(self, count: int) -> list[str]:
+        """What it was given, once there is so much."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.texts) >= count, PATIENCE), self.texts
+            return list(self.texts)
 
 
 class Raw:

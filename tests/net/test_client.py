@@ -34,12 +34,10 @@ from nbchat.core.errors import (
     Unreachable,
     UsageError,
 )
-from nbchat.core.transcript import Member
-from nbchat.net.address import Target
+from nbchat.net.backoff import Backoff
 from nbchat.net.receiver import Answer, Receiver
-from nbchat.net.state import State
 from tests.chaos.proxy import End, Fate, Proxy, Way, untouched
-from tests.net.helpers import PATIENCE, Raw, saw, until
+from tests.net.helpers import PATIENCE, Heard, Raw, saw, until
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -234,25 +232,23 @@ def test_a_handler_answers(pair: Pair, capfd: pytest.CaptureFixture[str]) -> Non
 
     ada.send("new")
     assert ada.wait_for(lambda message: message.by == "bob").text == "re: new"
-    until(bob, lambda: len(bob._state.errors) == 1)
-    assert bob.errors == ["printed"]
     assert ada.transcript() == ["ada: old", "ada: new", "bob: re: new"]  # no backlog, no own
     assert threads == [bob._handlers.thread]
-    assert capfd.readouterr() == ("", "")
+    assert capfd.readouterr() == ("printed\n", "")
+    assert bob.errors == []
 
 
 def test_two_bots_do_not_talk_for_ever(pair: Pair) -> None:
     ada, bob = pair
     for client in pair:
         client.on_message(lambda message: f"re: {message.text}")
-    heard: list[str] = []
-    bob.on_message(answers=True, own=True)(lambda message: heard.append(message.text) or print("."))
+    heard = Heard()
+    bob.on_message(answers=True, own=True)(heard)
     ada.send("a").wait()
     ada.wait_for(lambda message: message.text == "re: a")
     bob.send("b").wait()
     bob.wait_for(lambda message: message.text == "re: b")
-    until(bob, lambda: len(bob._state.errors) == 4)
-    assert heard == ["a", "re: a", "b", "re: b"]
+    assert heard.wait(4) == ["a", "re: a", "b", "re: b"]
     until(ada, lambda: ada._state.transcript.seq == 4)
     assert ada.transcript() == ["ada: a", "bob: re: a", "bob: b", "ada: re: b"]
 
@@ -261,15 +257,22 @@ def test_a_handler_that_fails_is_noted(pair: Pair, capfd: pytest.CaptureFixture[
     ada, bob = pair
 
     @bob.on_message
-    def broken(message: object) -> None:
-        raise RuntimeError("no plan")
+    def broken(message: nbchat.core.transcript.Message) -> None:
+        if message.text == "c":
+            raise KeyError("c")
+        raise RuntimeError(f"no plan for {message.text}\x1b[31m")
 
-    ada.send("a").wait()
-    ada.send("b").wait()
-    until(bob, lambda: len(bob._state.errors) == 2)
-    assert "RuntimeError: no plan" in bob.errors[0]
+    for text in "abc":
+        ada.send(text).wait()
+    until(bob, lambda: len(bob._state.errors) == 3)
+    assert "RuntimeError: no plan for a" in bob.errors[0]
     assert bob.status == "connected"
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert (out, err.count("no plan for a␛[31m"), err.count("no plan for b"), err.count("KeyError: 'c'")) == (
+        "", 1, 0, 1,
+    )  # fmt: skip
+    assert "handlers.py" not in err  # only the user's own lines
+    assert "in broken" in err
     with pytest.raises(UsageError, match="above its def"):
         bob.on_message("no function")  # type: ignore[call-overload]
 
@@ -287,11 +290,10 @@ def test_a_handler_can_ask_for_what_was_before(pair: Pair) -> None:
     ada, bob = pair
     ada.send("old").wait()
     until(bob, lambda: bob._state.transcript.seq == 1)
-    heard: list[str] = []
-    bob.on_message(backlog=True)(lambda message: heard.append(message.text) or print("."))
+    heard = Heard()
+    bob.on_message(backlog=True)(heard)
     ada.send("new").wait()
-    until(bob, lambda: len(bob._state.errors) == 2)
-    assert heard == ["old", "new"]
+    assert heard.wait(2) == ["old", "new"]
 
 
 # ── presence ────────────────────────────────────────────────────────────────────────────────────
@@ -464,8 +466,8 @@ def test_without_a_connection_nobody_is_told_of_typing() -> None:
 def test_said_while_nobody_served_arrives_once_in_order() -> None:
     server = nbchat.serve("class")
     ada, bob = nbchat.connect(server, name="ada"), nbchat.connect(server, name="bob")
-    heard: list[str] = []
-    bob.on_message(lambda message: heard.append(message.text) or print("."))
+    heard = Heard()
+    bob.on_message(heard)
     ada.send("before").wait()
     server.stop()
     until(ada, lambda: ada.status == "reconnecting")
@@ -476,8 +478,8 @@ def test_said_while_nobody_served_arrives_once_in_order() -> None:
         waiting[0].wait(timeout=0)
     nbchat.serve("class")
     assert [message.wait(PATIENCE).seq for message in waiting] == list(range(2, 52))
-    until(bob, lambda: len(bob._state.errors) == 51)  # what was missed in an outage is no backlog
-    assert heard == ["before", *map(str, range(50))]
+    # What was missed in an outage is no backlog.
+    assert heard.wait(51) == ["before", *map(str, range(50))]
     assert (ada.pending, ada.status, ada.reason) == ([], "connected", "")
     assert ada.transcript() == bob.transcript()
 
@@ -527,17 +529,16 @@ def test_a_connection_that_breaks_before_its_welcome_is_made_again(server: nbcha
 def test_a_class_that_lost_its_server_is_no_stampede(size: int) -> None:
     """The attempts of all, each at its chance's time, as long as nobody answers."""
     rng = random.Random(size)
-    state = State("ada", "lobby")
-    state.transcript.members = {str(n): Member(str(n)) for n in range(size)}
-    receiver = Receiver(Target("nbchat://127.0.0.1:1#k=a.b"), state, "ada", exact=False, chance=rng)
     attempts: list[float] = []
     for _ in range(size):
         at = 0.0
-        for attempt in range(12):
-            delay = receiver._delay(attempt)
+        backoff = Backoff(rng)
+        for _ in range(12):
+            delay = backoff.delay(size)
             assert 0.05 <= delay <= 3
             at += delay
             attempts.append(at)
+            backoff.ended(None)
     attempts.sort()
     most = max(bisect_left(attempts, at + 0.1) - place for place, at in enumerate(attempts))
     assert most <= 50
@@ -575,14 +576,16 @@ def test_a_listener_far_behind_waits_for_what_it_missed(
 
         ada.send("0").wait()
         assert first.wait(PATIENCE)
-        history, failures = nbchat.Client.history, [Unreachable("no"), Refused("storage_down", "no")]
+        page, failures = Receiver.page, [Unreachable("no"), Refused("storage_down", "no")]
 
-        def failing(*arguments: object, **more: object) -> object:
+        def failing(*arguments: object) -> Future[Answer]:
             if failures:
-                raise failures.pop()
-            return history(*arguments, **more)  # type: ignore[arg-type]
+                failed: Future[Answer] = Future()
+                failed.set_exception(failures.pop())
+                return failed
+            return page(*arguments)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(nbchat.Client, "history", failing)
+        monkeypatch.setattr(Receiver, "page", failing)
         for number in range(1, 21):
             ada.send(str(number)).wait()
         until(bob, lambda: bob._state.transcript.seq == 21)
@@ -600,11 +603,10 @@ def test_another_log_is_a_new_beginning(server: nbchat.Server) -> None:
     ada.send("in the first").wait()
     server.stop()
     with nbchat.serve(port=server.port, history=None):
-        heard: list[str] = []
-        ada.on_message(own=True)(lambda message: heard.append(message.text) or print("."))
+        heard = Heard()
+        ada.on_message(own=True)(heard)
         message = ada.send("in the second").wait(PATIENCE)
-        until(ada, lambda: len(ada._state.errors) == 1)
-        assert heard == ["in the second"]
+        assert heard.wait(1) == ["in the second"]
         assert [message.text for message in ada.listen(timeout=0)] == ["in the second"]
         assert (message.seq, ada.transcript()) == (1, ["ada: in the second"])
         assert [row.kind for row in ada._state.transcript.rows] == ["said", "reset", "said"]

@@ -303,3 +303,43 @@ def test_an_invitation_ends(server: nbchat.Server, monkeypatch: pytest.MonkeyPat
     for hours in (0, -1, float("nan"), "12"):
         with pytest.raises(UsageError, match="hours=12"):
             server.invite(hours=hours)  # type: ignore[arg-type]
+
+
+_FORK_WHILE_SERVING = """
+import os, threading, nbchat
+from nbchat.net import serve
+begun, go_on = threading.Event(), threading.Event()
+start = serve.ServerThread.start
+
+def slow(self):
+    begun.set()
+    assert go_on.wait(20)
+    start(self)
+
+serve.ServerThread.start = slow
+thread = threading.Thread(target=lambda: nbchat.serve("class", history=None))
+thread.start()
+assert begun.wait(20)
+port = serve._opened[0].getsockname()[1]
+if not (child := os.fork()):
+    serve.ServerThread.start = start
+    with nbchat.serve("class", port=0, history=None) as server, nbchat.connect(server, name="ada") as ada:
+        print(ada.send("in the child").wait(20).seq, flush=True)
+    folder = "/proc/self/fd"
+    held = [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder) if os.path.exists(f"{folder}/{fd}")]
+    print(sum(each.startswith("socket:") for each in held), flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], flush=True)
+go_on.set()
+thread.join(20)
+with nbchat.connect("class", name="bob") as bob:
+    print(bob.send("in the parent").wait(20).seq, flush=True)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no fork, or no way to see descriptors")
+def test_a_fork_while_another_thread_serves_leaves_no_lock_behind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _FORK_WHILE_SERVING], capture_output=True, text=True, timeout=60
+    )
+    assert (done.stdout.split(), done.stderr) == (["1", "0", "0", "1"], "")

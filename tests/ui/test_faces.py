@@ -23,7 +23,7 @@ from nbchat.core import errors, plain
 from nbchat.core.errors import ChatError
 from nbchat.core.transcript import Message, Row
 from nbchat.core.visible import one_line, visible, visible_on_a_page
-from nbchat.net import address
+from nbchat.net import address, prints
 from nbchat.net import client as clients
 from nbchat.net.log import log
 from nbchat.ui import cli, magics, render, saved, terminal
@@ -405,8 +405,9 @@ def told(where: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_a_server_says(attack: str) -> None:
+def test_what_a_server_says(attack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = ATTACKS[attack]
+    monkeypatch.setattr(prints, "is_kernel", lambda: True)  # what handlers print is shown by us, in a panel
     seen = met(text)
     assert set(seen) == set(FROM_A_SERVER)
     for where, said in seen.items():
