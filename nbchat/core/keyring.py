@@ -31,10 +31,15 @@ class Keyring:
     def find(self, id: str, now: float) -> Key:
         """The key of an id. For one that is unknown or has ended it is a decoy that opens nothing, the same
         each time: nobody learns which ids there are."""
-        key = self._keys.get(id)
-        if key is None or not key.is_valid(now):
-            return Key(id, keys.decoy(self._seed, id))
-        return key
+        key, decoy = (
+            self._keys.get(id),
+            Key(id, keys.decoy(self._seed, id)),
+        )  # made in any case: it takes time
+        return key if key is not None and key.is_valid(now) else decoy
+
+    def forget(self, id: str) -> None:
+        """Take a key back that nobody was given."""
+        self._keys.pop(id, None)
 
     def opens(self, id: str, session: str | None, now: float) -> Key | None:
         """The key, if a session may come in with it now."""

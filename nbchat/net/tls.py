@@ -17,6 +17,7 @@ import ssl
 from pathlib import Path
 
 from nbchat.core.errors import UsageError
+from nbchat.store import folders
 
 log = logging.getLogger("nbchat")
 
@@ -81,8 +82,7 @@ def _make(path: Path) -> None:
     """Make a certificate, if there is none. Of several processes that try, one does it."""
     if path.exists():
         return
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(path.parent)
     draft = path.with_suffix(f".{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -14,7 +14,9 @@ import anywidget
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError, NotConfirmed
+from nbchat.core import arguments
+from nbchat.core.border import border
+from nbchat.core.errors import ChatError, NotConfirmed, UsageError
 from nbchat.net.client import Client, connect
 from nbchat.ui import commands, saved
 from nbchat.ui.feed import Feed
@@ -41,8 +43,13 @@ class ChatPanel(anywidget.AnyWidget):
     _css = (_PAGE / "panel.css").read_text("utf-8")
 
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
+        if not isinstance(client, Client):
+            raise UsageError(
+                f"ChatPanel() needs a client, not {type(client).__name__}. Such as: "
+                "nbchat.ChatPanel(nbchat.connect()), or just nbchat.join()"
+            )
+        self._save = arguments.yes_no("ChatPanel", "save", save)
         self.client = client
-        self._save = save
         self._copies: deque[str] = deque(maxlen=10)
         self._copied = (0, 0.0)
         self._feed = Feed(client)
@@ -113,7 +120,7 @@ class ChatPanel(anywidget.AnyWidget):
         changes, at = self.client._state.transcript.changes, time.monotonic()
         if not self._copies or changes == self._copied[0]:
             return
-        if at - self._copied[1] < _COPY_PACE and not at_once:
+        if at - self._copied[1] < _COPY_PACE and not arguments.yes_no("keep_copy", "at_once", at_once):
             return
         self._copied = (changes, at)
         data = self._copy()
@@ -127,6 +134,7 @@ class ChatPanel(anywidget.AnyWidget):
         return f"<nbchat panel, {self.client!r}>"
 
 
+@border
 def join(url: object = None, name: str | None = None, room: str = "lobby", *, save: bool = True) -> ChatPanel:
     """Join a room and get a panel for it; put the panel on a cell's last line to see it.
 
@@ -134,6 +142,10 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
     notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
     place; with ``save=False`` it keeps none.
     """
+    save = arguments.yes_no("join", "save", save)
+    name = arguments.text("join", "name", name) if name is not None else None
+    room = arguments.text("join", "room", room)
+    url = arguments.text("join", "url", url) if isinstance(url, str) else url
     asked = url if isinstance(url, str) else getattr(url, "port", None)
     if isinstance(url, str) and "://" in url:
         asked = hashlib.sha256(url.encode()).hexdigest()
