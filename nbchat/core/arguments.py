@@ -97,9 +97,8 @@ def timeout(call: str, value: object, name: str = "timeout") -> float | None:
     is nothing."""
     if value is None:
         return None
-    if (age := _timedelta(value)) is not None:
-        return max(0.0, age.total_seconds())
-    real = _real(value)
+    age = _timedelta(value)
+    real = age.total_seconds() if age is not None else _real(value)
     if real is None:
         _refuse(call, name, "a number of seconds, or None", value, "")
     if math.isnan(real):

@@ -27,7 +27,10 @@ def place(name: str | None, history: object) -> str:
     if history is None:
         return ""
     if isinstance(history, os.PathLike):
-        history = os.fspath(history)
+        try:
+            history = os.fspath(history)
+        except Exception as error:
+            raise UsageError(f"serve(history=…): {type(history).__name__} gives no path. {_SUCH}") from error
     path = arguments.text("serve", "history", history, such=_SUCH)
     if path == "auto":
         return str(_own(name)) if name else ""

@@ -59,6 +59,8 @@ class ChatPanel(anywidget.AnyWidget):
     def close(self) -> None:
         """Leave the chat and take the panel out of the notebook. A second call does nothing. Raises
         NotConfirmed, after it has closed, if something that was said could not be confirmed in 2 s."""
+        if not hasattr(self, "_feed"):  # it never came to be, for want of a client
+            return
         _forget(self)
         self.keep_copy(at_once=True)
         try:
