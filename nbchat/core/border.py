@@ -1,7 +1,8 @@
 """The border between people's code and ours: an error of ours shows their line, and not five of ours.
 
-A traceback ends with one line of this file. IPython and pytest leave that one out as well
-(``__tracebackhide__``); plain Python has no way to. What an error came from (``__cause__``) stays, in a line.
+A traceback ends with one line of this file, which no Python program can leave out. Where an error passes more
+of our borders on its way, IPython and pytest hide those (``__tracebackhide__``). What it came from
+(``__cause__``) stays, in one line.
 Errors that are not ours keep all of their traceback: they are bugs, in a function of the user's or here.
 """
 
@@ -28,7 +29,8 @@ def border(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except ChatError as error:
-            del args, kwargs  # some tracebacks show variables, and a link has its secret in it
+            # Some tracebacks show variables, and a link has its secret in it.
+            args, kwargs = (), {}  # type: ignore[assignment]
             raise _bare(error) from error.__cause__
 
     return call

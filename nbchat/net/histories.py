@@ -56,16 +56,28 @@ def place(name: str | None, history: object) -> str:
         ) from error
 
 
-def _own(name: str) -> Path:
-    """The file of a chat that has a name."""
+def own_folder() -> Path:
+    """nbchat's folder among this user's data. Raises UsageError if the user has no home."""
     from platformdirs import user_data_path
 
-    folder = user_data_path("nbchat", appauthor=False)
-    if not folder.is_absolute():  # "~" stays what it is where nobody knows this user's home
+    try:
+        folder = user_data_path("nbchat", appauthor=False)
+    except RuntimeError:
+        folder = Path("~")  # as older versions say it
+    if not folder.is_absolute():
+        raise UsageError("This user has no home folder: set HOME to one, or XDG_DATA_HOME.")
+    return folder
+
+
+def _own(name: str) -> Path:
+    """The file of a chat that has a name."""
+    try:
+        folder = own_folder()
+    except UsageError as error:
         raise UsageError(
-            "This user has no home folder (HOME is not set), so there is no place for the chat's history. "
-            f"Say where: nbchat.serve({name!r}, history='/…/chat.sqlite'), or history=None to keep none."
-        )
+            f"{error} Say where the history is kept: nbchat.serve({name!r}, history='/…/chat.sqlite'), or "
+            "history=None to keep none."
+        ) from None
     plain = quote(names.skeleton(name), safe=" ")
     short = _fit(plain)
     old = folder / f"{plain}.sqlite"

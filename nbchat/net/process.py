@@ -234,7 +234,9 @@ class ServerProcess:
                     # Only what is before an answer: that may have a key in it.
                     log.warning("the server's process (%d) printed %r", child.pid, line.partition(b"{")[0])
                     continue
-                if (future := self._waiting.pop(answer.id, None)) is not None:
+                if answer.id == 0:
+                    self.count = msgspec.json.decode(answer.value, type=int)
+                elif (future := self._waiting.pop(answer.id, None)) is not None:
                     future.set_result(answer)
         listener.join(_PATIENCE)
         with self._lock:

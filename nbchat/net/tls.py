@@ -17,6 +17,7 @@ import ssl
 from pathlib import Path
 
 from nbchat.core.errors import UsageError
+from nbchat.net.histories import own_folder
 from nbchat.store import folders
 
 log = logging.getLogger("nbchat")
@@ -27,9 +28,7 @@ _YEARS = 20
 
 def place() -> Path:
     """The file with this user's certificate and its private key."""
-    from platformdirs import user_data_path
-
-    return user_data_path("nbchat", appauthor=False) / "tls" / "certificate.pem"
+    return own_folder() / "tls" / "certificate.pem"
 
 
 def server_context() -> tuple[ssl.SSLContext, str]:
