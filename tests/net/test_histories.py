@@ -59,19 +59,11 @@ def test_paths_stay_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert histories.place(None, None) == histories.place(None, "auto") == ""
 
 
-LONG = [
-    "课" * 32,
-    "ﷺ" * 3,
-    "🎓".encode().decode("latin-1")[:1] * 32,
-    "ж" * 32,
-    "x" * 32,
-    "é" * 32,
-    "课" * 31 + "程",
-]
+LONG = ["课" * 32, "课" * 31 + "程", "ﷺ" * 3, "ж" * 32, "é" * 32, "x" * 32]
 DEVICES = ["con", "NUL", "aux.txt", "COM1", "lpt9", "prn"]
 
 
-@pytest.mark.parametrize("name", [*(name for name in LONG if name.isalpha()), *DEVICES, "a.b", "..a", "a b"])
+@pytest.mark.parametrize("name", [*LONG, *DEVICES, "a.b", "..a", "a b"])
 def test_every_name_has_a_file_that_every_system_takes(name: str, data_folder: Path) -> None:
     with nbchat.serve(name, port=0) as server, nbchat.connect(server, name="ada") as client:
         client.send("hi").wait()
@@ -85,10 +77,7 @@ def test_every_name_has_a_file_that_every_system_takes(name: str, data_folder: P
 
 def test_each_name_has_its_own_file() -> None:
     given = [*LONG, *DEVICES, "co", "conn", "6eul", "a", "课" * 30, "课" * 29 + "程"]
-    known = {names.skeleton(name) for name in given}
-    assert len({histories.place(name, "auto") for name in given if name.isalnum() or "." in name}) == len(
-        known
-    )
+    assert len({histories.place(name, "auto") for name in given}) == len(set(map(names.skeleton, given)))
 
 
 def test_a_file_that_was_made_before_is_gone_on_with(data_folder: Path) -> None:
