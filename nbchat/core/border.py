@@ -37,9 +37,10 @@ def border(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def bordered(kind: C) -> C:
-    """The same for all public methods that a class defines itself."""
+    """The same for all public methods that a class defines itself, its making and the end of its block."""
     for name, value in list(vars(kind).items()):
-        if inspect.isfunction(value) and not name.startswith("_"):
+        is_public = not name.startswith("_") or name in ("__init__", "__exit__")
+        if inspect.isfunction(value) and is_public:
             setattr(kind, name, border(value))
     return kind
 

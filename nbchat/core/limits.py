@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 
 from nbchat.core import arguments
+from nbchat.core.border import bordered
 from nbchat.core.errors import UsageError
 
 KiB = 1024
 
 
+@bordered
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The bounds of one server, for ``serve(limits=nbchat.Limits(text=4096))``.

@@ -15,7 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
 from nbchat.core import arguments
-from nbchat.core.border import border
+from nbchat.core.border import border, bordered
 from nbchat.core.errors import ChatError, NotConfirmed, UsageError
 from nbchat.net.client import Client, connect
 from nbchat.ui import commands, saved
@@ -30,6 +30,7 @@ _CONFIRM = 1.0
 """Seconds that showing a panel waits for this member's own messages, so that the copy has them."""
 
 
+@bordered
 class ChatPanel(anywidget.AnyWidget):
     """A chat in a cell: messages, a text box, the members and the connection.
 

@@ -134,6 +134,9 @@ def test_a_traceback_shows_the_callers_line_and_one_of_ours(server: nbchat.Serve
             lambda: nbchat.connect("nbchat://127.0.0.1:1#k=a.b"),
             lambda: nbchat.serve(port=server.port),
             lambda: nbchat.join(server, name="a/b"),
+            lambda: nbchat.Client(server, name="a/b"),
+            lambda: nbchat.Limits(text=0),
+            lambda: nbchat.ChatPanel(5),  # type: ignore[arg-type]
             lambda: client.send("x").wait(float("nan")),
         ):
             with pytest.raises(ChatError) as caught:
