@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def exposed(path: Path) -> str | None:
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         return (
             f"Every user of this machine can write in {where}, where this chat's history is kept: they can "
-            f"delete or replace it. To close the folder: chmod go-w '{where}'"
+            f"delete or replace it. To close the folder: chmod go-w {shlex.quote(where)}"
         )
     if file.st_uid not in (os.geteuid(), 0):
         return (

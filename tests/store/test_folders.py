@@ -55,7 +55,7 @@ def test_a_history_in_an_open_folder_is_told_of(tmp_path: Path) -> None:
     place = tmp_path / "open"
     place.mkdir()
     place.chmod(0o777)
-    with pytest.warns(RuntimeWarning, match=f"chmod go-w '{place}'") as told:
+    with pytest.warns(RuntimeWarning, match=f"chmod go-w {place}") as told:
         nbchat.serve(port=0, history=place / "chat.sqlite").stop()
     assert Path(told[0].filename) == Path(__file__)
     place.chmod(0o755)
