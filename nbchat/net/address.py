@@ -43,26 +43,42 @@ class Place(Struct, frozen=True):
     """Where a process number means something: one home can be shared by many hosts and containers."""
 
     host: str
-    boot: str
-    """This start of the host, and the container's processes and network."""
+    """Its name and number: the same after it was started again."""
+    start: str
+    """This start of it; "" where the system does not number them (macOS, Windows)."""
+    space: str
+    """The container: its processes and its network."""
 
     @property
     def mark(self) -> str:
         """Short, for a file's name."""
-        return hashlib.sha256(f"{self.host} {self.boot}".encode()).hexdigest()[:8]
+        return hashlib.sha256(f"{self.start} {self.space}".encode()).hexdigest()[:8]
+
+    def is_same(self, other: Place) -> bool:
+        """Whether process numbers mean the same. The host's name is not asked: it may change at any time."""
+        return (self.start, self.space) == (other.start, other.space)
+
+    def is_earlier(self, other: Place) -> bool:
+        """Whether the other is a start of this host that is over."""
+        return self.host == other.host and "" not in (self.start, other.start) and self.start != other.start
 
 
 @functools.cache
 def place() -> Place:
-    """Where this process is. Where the system does not number its starts, its name has to do."""
-    host, boot = [platform.node()], list[str]()
-    for path, words in (("/etc/machine-id", host), ("/proc/sys/kernel/random/boot_id", boot)):
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            words.append(Path(path).read_text().strip()[:64])
+    """Where this process is."""
+    host = f"{platform.node()} {_line_of('/etc/machine-id')}"
+    spaces = []
     for kind in ("pid", "net"):
         with contextlib.suppress(OSError):
-            boot.append(os.readlink(f"/proc/self/ns/{kind}"))
-    return Place(" ".join(host), " ".join(boot))
+            spaces.append(os.readlink(f"/proc/self/ns/{kind}"))
+    return Place(host, _line_of("/proc/sys/kernel/random/boot_id"), " ".join(spaces))
+
+
+def _line_of(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 # ── servers that run on this machine ────────────────────────────────────────────────────────────
@@ -352,10 +368,7 @@ _told: set[Path] = set()
 def _was_here(writer: Running | Kept) -> bool:
     """Whether a file was written on this host, so that one knows here whether its process lives: in this
     start and container, or in an earlier start, of which nothing lives."""
-    if writer.place == place():
-        return True
-    mine, other = place().boot.partition(" ")[0], writer.place.boot.partition(" ")[0]
-    return writer.place.host == place().host and bool(mine and other) and mine != other
+    return writer.place.is_same(place()) or place().is_earlier(writer.place)
 
 
 def _lives(writer: Running | Kept, path: Path) -> bool:
@@ -366,7 +379,7 @@ def _lives(writer: Running | Kept, path: Path) -> bool:
     """
     import psutil
 
-    if writer.place != place():
+    if not writer.place.is_same(place()):
         return False
     try:
         process = psutil.Process(writer.pid)
