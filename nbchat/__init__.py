@@ -9,7 +9,7 @@ The names below are all there is to promise; everything is loaded when it is fir
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def __getattr__(name: str) -> Any:
     if (home := _HOMES.get(name)) is None:
         raise AttributeError(f"module 'nbchat' has no attribute {name!r}")
     if name == "errors":
-        value: Any = import_module("nbchat.core.errors")
+        value: Any = _import_module("nbchat.core.errors")
     else:
-        value = getattr(import_module(home), name)
+        value = getattr(_import_module(home), name)
     globals()[name] = value
     return value
 
@@ -58,4 +58,5 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """The promised names, for the Tab key, and what every module has."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

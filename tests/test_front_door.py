@@ -94,3 +94,26 @@ def test_importing_takes_less_than_a_third_of_what_ipywidgets_takes():
         return min(float(python(f"{clock}; import {module}; print(now() - start)")) for _ in range(3))
 
     assert seconds("nbchat") < seconds("ipywidgets") / 3
+
+
+def test_tab_offers_the_promised_names_only():
+    assert {name for name in dir(nbchat) if not name.startswith("_")} == set(PUBLIC)
+    assert {"__doc__", "__version__"} <= set(dir(nbchat))
+    shell = pytest.importorskip("IPython.core.completer")
+    for jedi in (True, False):
+        completer = shell.IPCompleter(namespace={"nbchat": nbchat}, use_jedi=jedi)
+        with shell.provisionalcompleter():
+            offered = {each.text.lstrip(".") for each in completer.completions("nbchat.", 7)}
+        assert offered == set(PUBLIC)
+
+
+def test_a_reload_changes_nothing():
+    said = python(
+        "import importlib, nbchat; server = nbchat.serve(port=0, history=None); serve = nbchat.serve\n"
+        "ada = nbchat.connect(server, name='ada')\n"
+        "nbchat = importlib.reload(nbchat)\n"
+        "print(nbchat.serve is serve, isinstance(server, nbchat.Server), server.is_running)\n"
+        "bob = nbchat.connect(server, name='bob'); bob.send('hi').wait()\n"
+        "print(ada.wait_for(lambda message: True).text); bob.close(); ada.close(); server.stop()"
+    )
+    assert said == "True True True\nhi"

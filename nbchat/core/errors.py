@@ -32,16 +32,30 @@ OSError, Unreachable a ConnectionError, NotConfirmed and NothingCame a TimeoutEr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from nbchat.core.visible import visible
+
+E = TypeVar("E", bound="ChatError")
 
 
 class ChatError(Exception):
     """The root of all errors that nbchat raises on purpose. Its text can be shown anywhere: links, paths and
-    strangers' words in it do nothing to a screen."""
+    strangers' words in it do nothing to a screen. It can be copied and pickled with all that it knows."""
 
     def __str__(self) -> str:
         return visible(super().__str__())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return again, (type(self), self.args, vars(self))
+
+
+def again(kind: type[E], args: tuple[Any, ...], attributes: dict[str, Any]) -> E:
+    """The same error again. It is not made by its class's own rules, which differ."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(attributes)
+    return error
 
 
 class UsageError(ChatError):

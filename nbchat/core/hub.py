@@ -382,11 +382,17 @@ class Hub:
     # ── to be asked ──
 
     def members(self, room: str | None = None) -> list[MemberInfo]:
-        """The members of one room or of all, in the order in which they came."""
+        """The members of one room or of all, in the order in which they came. May be called from any thread:
+        what may change meanwhile is copied in one step."""
         if room is not None:
             found = self._rooms.get(names.skeleton(room))
-            return [member.info for member in found.members.values()] if found else []
-        return [member.info for each in self._rooms.values() for member in each.members.values()]
+            return [member.info for member in list(found.members.values())] if found else []
+        return [member.info for each in list(self._rooms.values()) for member in list(each.members.values())]
+
+    @property
+    def count(self) -> int:
+        """How many members there are, in all rooms. May be asked from any thread."""
+        return len(self._by_session)
 
     def session_of(self, conn: Connection) -> str | None:
         member = self._by_conn.get(conn)

@@ -51,10 +51,14 @@ class Keyring:
     def find(self, id: str, now: float) -> Key:
         """The key of an id, to answer a hello with; it may have ended. For one that is unknown it is a decoy
         that opens nothing, the same each time: nobody learns which ids there are."""
-        key = self._keys.get(id)
+        key, decoy = self._keys.get(id), keys.decoy(self._seed, id)  # made in any case: it takes time
         if key is None or (key.ends is not None and now >= key.ends + _KNOWN):
-            return Key(id, keys.decoy(self._seed, id))
+            return Key(id, decoy)
         return key
+
+    def forget(self, id: str) -> None:
+        """Take a key back that nobody was given."""
+        self._keys.pop(id, None)
 
     def opens(self, id: str, session: str | None, now: float) -> Key | None:
         """The key, if a session may come in with it now."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
+from datetime import timedelta
 
+from nbchat.core import arguments
+from nbchat.core.border import bordered
 from nbchat.core.errors import UsageError
 
 KiB = 1024
 
 
+@bordered
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The bounds of one server, for ``serve(limits=nbchat.Limits(text=4096))``.
@@ -69,13 +72,14 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            is_whole = field.type == "int"
-            if isinstance(value, bool) or not isinstance(value, int if is_whole else int | float):
-                kind = "whole number" if is_whole else "number"
-                raise UsageError(f"Limits({field.name}={value!r}): this limit is a {kind} above 0.")
-            if not 0 < value < math.inf:
-                raise UsageError(f"Limits({field.name}={value!r}): a limit is a number above 0.")
+            given, such = getattr(self, field.name), "A limit is a number above 0."
+            value: float
+            if field.type == "int":
+                value = arguments.whole("Limits", field.name, given, least=1, such=such)
+            else:
+                second = timedelta(seconds=1)
+                value = arguments.span("Limits", field.name, given, second, is_open=True, such=such)
+            object.__setattr__(self, field.name, value)
         if self.plain_write < 64:
             raise UsageError(
                 f"Limits(plain_write={self.plain_write}): a write must have room for some characters "

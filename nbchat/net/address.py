@@ -8,7 +8,10 @@ with its session, so that after a kernel's restart ada comes back as ada.
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import os
+import platform
 import secrets
 import time
 from collections.abc import Iterator
@@ -18,15 +21,64 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from nbchat.core import names
+from nbchat.core import arguments, names
 from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
 from nbchat.core.visible import one_line
-from nbchat.net.link import Address, from_file, is_link, is_loopback, parse, pasted
+from nbchat.net.link import Address, from_file, is_link, parse, pasted
+from nbchat.net.log import log
+from nbchat.store import folders
 
 T = TypeVar("T", bound=Struct)
 
 _FORGOTTEN = 86400.0
 """Seconds after which nobody comes back for a dead process's session."""
+_LARGEST = 1 << 16
+"""Bytes of a file of ours, at the most; it has some 500."""
+
+
+# ── where a process is ──────────────────────────────────────────────────────────────────────────
+
+
+class Place(Struct, frozen=True):
+    """Where a process number means something: one home can be shared by many hosts and containers."""
+
+    host: str
+    """Its name and number: the same after it was started again."""
+    start: str
+    """This start of it; "" where the system does not number them (macOS, Windows)."""
+    space: str
+    """The container: its processes and its network."""
+
+    @property
+    def mark(self) -> str:
+        """Short, for a file's name."""
+        return hashlib.sha256(f"{self.start} {self.space}".encode()).hexdigest()[:8]
+
+    def is_same(self, other: Place) -> bool:
+        """Whether process numbers mean the same. The host's name is not asked: it may change at any time."""
+        return (self.start, self.space) == (other.start, other.space)
+
+    def is_earlier(self, other: Place) -> bool:
+        """Whether the other is a start of this host that is over."""
+        return self.host == other.host and "" not in (self.start, other.start) and self.start != other.start
+
+
+@functools.cache
+def place() -> Place:
+    """Where this process is."""
+    host = f"{platform.node()} {_line_of('/etc/machine-id')}"
+    spaces = []
+    for kind in ("pid", "net"):
+        with contextlib.suppress(OSError):
+            spaces.append(os.readlink(f"/proc/self/ns/{kind}"))
+    return Place(host, _line_of("/proc/sys/kernel/random/boot_id"), " ".join(spaces))
+
+
+def _line_of(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()[:64]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 # ── servers that run on this machine ────────────────────────────────────────────────────────────
@@ -47,7 +99,13 @@ class Running(Struct, frozen=True):
     """The pin of its certificate, if it has one."""
     since: float = field(default_factory=time.monotonic)
     """When the file was written, by a clock that nobody sets (seconds since the machine was started)."""
+    place: Place = field(default_factory=place)
     v: int = 1
+
+    @property
+    def file(self) -> str:
+        """Its file's name; two containers on one home can have the same process numbers."""
+        return f"nbchat-{self.pid}-{self.port}-{self.place.mark}.json"
 
     @property
     def address(self) -> Address:
@@ -77,7 +135,7 @@ here: dict[int, Running] = {}
 def announce(server: Running) -> Path:
     """Make a server known to this user's other processes. Raises OSError where that cannot be."""
     here[server.port] = server
-    path = _folder() / f"nbchat-{server.pid}-{server.port}.json"
+    path = _folder() / server.file
     _write(path, server)
     return path
 
@@ -87,19 +145,19 @@ def withdraw(server: Running) -> None:
     if here.get(server.port) == server:
         del here[server.port]
     with contextlib.suppress(OSError):
-        (_folder() / f"nbchat-{server.pid}-{server.port}.json").unlink()
+        (_folder() / server.file).unlink()
 
 
 def running() -> list[Running]:
     """The servers of this user on this machine, this process's own first. Files left behind by
-    processes that died are removed."""
+    processes that died are removed; those of other hosts and containers are left alone."""
     found = list(here.values())
     for path, server in _files("nbchat-[0-9]*.json", Running):
         if server.pid == os.getpid() or here.get(server.port) == server:
             continue
         if _lives(server, path):
             found.append(server)
-        else:
+        elif _was_here(server):
             with contextlib.suppress(OSError):
                 path.unlink()
     return found
@@ -120,16 +178,24 @@ class Target:
             link = os.environ.get("NBCHAT_URL", "").strip()
             if link and not here:
                 self._fixed = parse(link)
-        elif isinstance(own := getattr(url, "_running", None), Running):
+            return
+        if isinstance(own := getattr(url, "_running", None), Running):
             self._seen = own
-        elif isinstance(url, Address):
+            return
+        if isinstance(url, Address):
             self._fixed = url
-        elif isinstance(url, os.PathLike):
+            return
+        if isinstance(url, os.PathLike):
             self._fixed = from_file(Path(url))
-        elif isinstance(url, str) and is_link(pasted(url)):
-            self._fixed = parse(url)
-        elif isinstance(url, str):
-            self._name = names.check(pasted(url), "chat's name")
+            return
+        if isinstance(invited := getattr(url, "link", None), str):  # an invitation with its picture
+            url = invited
+        if isinstance(url, str):
+            url = pasted(arguments.text("connect", "url", url))
+            if is_link(url):
+                self._fixed = parse(url)
+            else:
+                self._name = names.check(url, "chat's name")
         else:
             raise BadLink(
                 f"A {type(url).__name__} is no link (text), no file with one (a Path), no chat's name and "
@@ -190,10 +256,10 @@ class Target:
         if address.plain or address.secret:
             return address
         for server in running():
-            is_meant = is_loopback(address.host) or address.host == server.lan
+            # No other address of this machine: somebody else can listen there, and would be shown our key.
+            is_meant = address.host in (server.host, server.lan, "localhost")
             if server.port == address.port and is_meant and address.pin in ("", server.pin):
-                host = server.host if address.host == server.lan else address.host
-                return msgspec.structs.replace(server.address, host=host, room=address.room)
+                return msgspec.structs.replace(server.address, room=address.room)
         raise BadLink(
             f"{address.link} has no key in it. Ask for the whole link (the host gets it from "
             "server.invite()), and copy it to its end."
@@ -215,6 +281,7 @@ class Kept(Struct, frozen=True):
     session: str
     since: float = field(default_factory=time.monotonic)
     """As in :class:`Running`."""
+    place: Place = field(default_factory=place)
     v: int = 1
 
     def __repr__(self) -> str:
@@ -230,7 +297,8 @@ def keep(path: Path | None, kept: Kept) -> Path:
     if path is None:
         for old, other in _files("nbchat-session-*.json", Kept):
             with contextlib.suppress(OSError):
-                if time.time() - old.stat().st_mtime > _FORGOTTEN and not _lives(other, old):
+                is_old = time.time() - old.stat().st_mtime > _FORGOTTEN
+                if is_old and _was_here(other) and not _lives(other, old):
                     old.unlink()
     path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
     _write(path, kept)
@@ -243,6 +311,7 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
         (path, kept)
         for path, kept in _files("nbchat-session-*.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
+        and _was_here(kept)
         and not _lives(kept, path)
     ]
     for path, kept in sorted(dead, key=lambda each: _written(each[0])):
@@ -260,8 +329,11 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
 def _folder() -> Path:
     from jupyter_core.paths import jupyter_runtime_dir
 
-    folder = Path(jupyter_runtime_dir())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder = Path(jupyter_runtime_dir())
+    except RuntimeError as error:  # nobody knows this user's home
+        raise OSError(str(error)) from error
+    folders.make(folder)
     return folder
 
 
@@ -288,7 +360,30 @@ def _files(pattern: str, kind: type[T]) -> Iterator[tuple[Path, T]]:
         return
     for path in paths:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
-            yield path, msgspec.json.decode(path.read_bytes(), type=kind)
+            yield path, msgspec.json.decode(_read(path), type=kind)
+
+
+def _read(path: Path) -> bytes:
+    """What this user wrote into a file; nothing of one that others can have written. Raises OSError."""
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0)), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not folders.is_own(found):
+            if path not in _told:
+                _told.add(path)
+                log.warning("%s is not believed: it belongs to another user, or others can write it", path)
+            return b""
+        return file.read(_LARGEST)
+
+
+_told: set[Path] = set()
+"""Files of which it was said that they are not believed."""
+
+
+def _was_here(writer: Running | Kept) -> bool:
+    """Whether a file was written on this host, so that one knows here whether its process lives: in this
+    start and container, or in an earlier start, of which nothing lives."""
+    return writer.place.is_same(place()) or place().is_earlier(writer.place)
 
 
 def _lives(writer: Running | Kept, path: Path) -> bool:
@@ -299,6 +394,8 @@ def _lives(writer: Running | Kept, path: Path) -> bool:
     """
     import psutil
 
+    if not writer.place.is_same(place()):
+        return False
     try:
         process = psutil.Process(writer.pid)
         created, written = process.create_time(), path.stat().st_mtime

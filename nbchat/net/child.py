@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 import msgspec
@@ -102,16 +103,14 @@ class Failure(Struct, frozen=True):
 
     @property
     def error(self) -> ChatError:
-        """The same error again. It is not made by its class's own rules, which differ."""
+        """The same error again."""
         kind: type[ChatError] = getattr(errors, self.kind)
-        error = kind.__new__(kind, self.text)
-        error.args = (self.text,)
-        vars(error).update(self.more)
-        return error
+        return errors.again(kind, (self.text,), self.more)
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
-    """One line from the child: what was asked for, as JSON of its own type, or why it cannot be had."""
+    """One line from the child: what was asked for, as JSON of its own type, or why it cannot be had. With
+    the ``id`` 0 it was not asked for: how many members there are, said whenever that has changed."""
 
     id: int
     value: Raw = Raw(b"null")
@@ -121,11 +120,44 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 # ── the child ───────────────────────────────────────────────────────────────────────────────────
 
 
+class Answers:
+    """The child's standard output. A parent that does not read it holds up whoever writes here, and never the
+    server's loop: the number of members is written by a thread of its own, and before each answer."""
+
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+        self._lock = threading.Lock()
+        self._count = self._told = 0
+        self._changed = threading.Event()
+        threading.Thread(target=self._run, name="nbchat count", daemon=True).start()
+
+    def counted(self, count: int) -> None:
+        """There are so many members now. Returns at once."""
+        self._count = count
+        self._changed.set()
+
+    def give(self, *answers: Answer) -> None:
+        with self._lock:
+            if self._count != self._told:
+                self._told = self._count
+                answers = (Answer(0, Raw(msgspec.json.encode(self._told))), *answers)
+            for answer in answers:
+                os.write(self._fileno, msgspec.json.encode(answer) + b"\n")
+
+    def _run(self) -> None:
+        while self._changed.wait():
+            self._changed.clear()
+            try:
+                self.give()
+            except OSError:  # nobody is left to be told
+                return
+
+
 def main() -> int:
     """Obey the orders on standard input until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # that is for the notebook's cell
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # ends in order, too
-    answers = os.dup(1)
+    answers = Answers(os.dup(1))
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)  # whatever prints here is not an answer
     if hasattr(os, "set_blocking"):
@@ -139,6 +171,9 @@ def main() -> int:
             try:
                 if isinstance(order.what, Serve):
                     server = _begin(order.what)
+                    assert server.shell is not None
+                    server.shell.counted = answers.counted
+                    answers.counted(server.count)
                 value = _answer(server, order.what)
             except Exception as error:
                 if not isinstance(error, ChatError):
@@ -146,7 +181,7 @@ def main() -> int:
                 answer = Answer(order.id, failure=Failure.of(error))
             else:
                 answer = Answer(order.id, Raw(msgspec.json.encode(value)))
-            os.write(answers, msgspec.json.encode(answer) + b"\n")
+            answers.give(answer)
     except BrokenPipeError:  # nobody is left to be answered
         pass
     finally:

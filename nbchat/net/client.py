@@ -10,10 +10,12 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import timedelta
 from types import TracebackType
 from typing import overload
 
-from nbchat.core import names
+from nbchat.core import arguments, names
+from nbchat.core.border import border, bordered
 from nbchat.core.errors import (
     BadName,
     ChatError,
@@ -24,6 +26,7 @@ from nbchat.core.errors import (
     UsageError,
 )
 from nbchat.core.frames import Moderate, Moderated, Ruled, Rules
+from nbchat.core.listing import Messages
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
 from nbchat.net import clients
@@ -46,6 +49,7 @@ _TYPED = 5.0
 """Seconds for which somebody who said so counts as typing: the above, and time for the next to come."""
 
 
+@bordered
 class Client(HostsHand):
     """A member of a room, without a face; made by :func:`nbchat.connect`.
 
@@ -67,7 +71,7 @@ class Client(HostsHand):
     ) -> None:
         self._is_named = name is not None
         wanted = _typed(name) if name is not None else default_name()
-        self._state = State(wanted, names.check(room, "room name"))
+        self._state = State(wanted, names.check(arguments.text("connect", "room", room), "room name"))
         self._typing_at = -math.inf
         self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
         self._handlers = Handlers(self._state, self._receiver)
@@ -144,19 +148,19 @@ class Client(HostsHand):
 
     @away.setter
     def away(self, away: bool) -> None:
-        state = self._state
+        state, away = self._state, arguments.yes_no("client.away", "away", away)
         with state.changed:
-            if state.is_plain or state.away == bool(away):
+            if state.is_plain or state.away == away:
                 return
-            state.away = bool(away)
+            state.away = away
         self._receiver.flush()
 
     @property
-    def messages(self) -> list[Message]:
+    def messages(self) -> Messages:
         """The room's messages in order, without gaps, the newest 5,000 at most; older ones come with
-        :meth:`history`."""
+        :meth:`history`. A list, which shows its newest messages where it is looked at."""
         with self._state.changed:
-            return [message for message in self._state.transcript.messages if message.text]
+            return Messages(message for message in self._state.transcript.messages if message.text)
 
     @property
     def pending(self) -> list[Outgoing]:
@@ -188,7 +192,7 @@ class Client(HostsHand):
 
     def _send(self, text: str, *, id: str | None = None) -> Outgoing:
         with self._state.changed:
-            message = self._state.say(_text(text), auto=is_handling(), id=id)
+            message = self._state.say(arguments.text("send", "text", text), auto=is_handling(), id=id)
             message.sender = self
         self._receiver.flush()
         return message
@@ -204,23 +208,29 @@ class Client(HostsHand):
             self._typing_at = now
         self._receiver.typing()
 
-    def history(self, before: int | None = None, limit: int = 50, timeout: float = 10) -> list[Message]:
-        """The ``limit`` newest messages before seq ``before`` (the newest of all without it), oldest
-        first. Raises Unreachable if no answer comes in ``timeout`` seconds. Not for the receive thread.
+    def history(
+        self, limit: int = 50, *, before: int | None = None, timeout: float | timedelta | None = 10
+    ) -> Messages:
+        """The ``limit`` newest messages, or those before the seq ``before``, oldest first: ``history(3)`` is
+        the newest three. Raises Unreachable if no answer comes in ``timeout`` seconds. Not for the receive
+        thread.
         """
         assert threading.current_thread() is not self._receiver.thread
-        if limit < 1:
-            raise UsageError(f"history(limit={limit}): ask for at least one message.")
-        deadline = Deadline(timeout)
-        found: list[Message] = []
+        such = "Ask for at least one message, such as client.history(50)."
+        limit = arguments.whole("history", "limit", limit, least=1, such=such)
+        if before is not None:
+            before = arguments.whole("history", "before", before, such="It is a message's number, its seq.")
+        seconds = arguments.timeout("history", timeout)
+        deadline = Deadline(seconds)
+        found = Messages()
         while len(found) < limit:
             size = min(limit - len(found), _PAGE)
             future = self._receiver.page(before, size)
             try:
                 page, before = future.result(deadline.left)
             except FutureTimeout:
-                raise Unreachable(f"No page of history came within {timeout} s.") from None
-            found = page + found
+                raise Unreachable(f"No page of history came within {seconds:g} s.") from None
+            found[:0] = page
             if before is None:
                 break
         return found
@@ -248,25 +258,31 @@ class Client(HostsHand):
 
     # ── listening ──
 
-    def wait_for(self, wanted: Callable[[Message], bool], timeout: float | None = 30) -> Message:
+    def wait_for(self, wanted: Callable[[Message], bool], timeout: float | timedelta | None = 30) -> Message:
         """The next message for which ``wanted(message)`` is true.
 
         It looks at every message since :func:`connect` once, in order; :meth:`listen` goes on from the
         same place, so nothing is raced past. Raises NothingCame (a TimeoutError) after ``timeout`` s.
         """
-        deadline = Deadline(timeout)
+        such = "Such as: client.wait_for(lambda message: 'ready' in message.text)"
+        arguments.function("wait_for", "wanted", wanted, such=such)
+        seconds = arguments.timeout("wait_for", timeout)
+        deadline = Deadline(seconds)
         for message in self._listening.next(deadline):
             if wanted(message):
                 return message
         if self.status == "closed":
             raise Closed(f"This client is closed ({self.reason}).")
-        raise NothingCame(f"No such message came within {timeout} s.")
+        raise NothingCame(f"No such message came within {seconds:g} s.")
 
-    def listen(self, timeout: float | None = None) -> Iterator[Message]:
+    def listen(self, timeout: float | timedelta | None = None) -> Iterator[Message]:
         """The messages since :func:`connect` (or since the last one looked at), one after the other, own
         ones as well. Ends when none has come for ``timeout`` seconds, or when the client is closed."""
+        return self._listen(arguments.timeout("listen", timeout))
+
+    def _listen(self, seconds: float | None) -> Iterator[Message]:
         while True:
-            for message in self._listening.next(Deadline(timeout)):
+            for message in self._listening.next(Deadline(seconds)):
                 yield message
                 break
             else:
@@ -305,9 +321,14 @@ class Client(HostsHand):
         notebook both stand in the panel. All failures are in :attr:`errors`.
         """
 
+        backlog = arguments.yes_no("on_message", "backlog", backlog)
+        own = arguments.yes_no("on_message", "own", own)
+        answers = arguments.yes_no("on_message", "answers", answers)
+
+        @border
         def add(function: Handler) -> Handler:
-            if not callable(function):
-                raise UsageError("on_message takes a function: @client.on_message above its def.")
+            such = "Type @client.on_message above its def."
+            arguments.function("on_message", "function", function, such=such)
             entry = self._handlers.add(function, backlog=backlog, own=own, answers=answers)
             clients.handles_now(self._life, entry)
             return function
@@ -370,6 +391,7 @@ class Client(HostsHand):
         return f"<nbchat client {where}, {count} member{'' if count == 1 else 's'}>"
 
 
+@border
 def connect(url: object = None, name: str | None = None, room: str = "lobby") -> Client:
     """Join a room without a panel: for scripts, bots, tests and REPLs.
 
@@ -399,7 +421,7 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
 def _typed(name: str) -> str:
     """A name that was typed. In a JupyterHub everybody has one already; a second one, for a bot, begins with
     it (``ada bot``)."""
-    wanted = names.check_member(_text(name))
+    wanted = names.check_member(arguments.text("connect", "name", name))
     if raw := os.environ.get(_HUB):
         mine = names.fit(raw)
         rest = names.skeleton(wanted).removeprefix(names.skeleton(mine))
@@ -427,9 +449,3 @@ def _unconfirmed(pending: list[Outgoing]) -> str:
         f"The client was closed before the server confirmed {texts}{more}. What is not confirmed may be in "
         "the chat or not; look there before you send it again."
     )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{value!r} is no text. Put it into quotes, or use str(…).")
-    return value

@@ -72,8 +72,13 @@ class Door:
     def make(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
         """Make a key that ends after so many seconds."""
         key = new_key(role, self._clock() + seconds, name, once)
+        msgspec.json.encode(key)  # first: one that cannot be kept would keep all others from being kept
         self._keys.add(key)
         return key
+
+    def forget(self, key: Key) -> None:
+        """Take a key back that nobody was given."""
+        self._keys.forget(key.id)
 
     def revoke(self, inside: Iterable[tuple[str, str]]) -> None:
         """Make all invitations void, but for who is inside: key ids, and the sessions that came with them."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
+from nbchat.core import arguments
+from nbchat.core.border import bordered
 from nbchat.core.errors import UsageError
 from nbchat.core.frames import Deeds, Held, Moderate, Ruled
 from nbchat.core.transcript import Message
+from nbchat.net.state import Outgoing
 
 _YEAR = 366 * 24 * 60
 
@@ -25,10 +28,13 @@ class Rules(Struct, frozen=True):
     mutes: dict[str, datetime | None]
 
 
+@bordered
 class HostsHand:
     """What a host can do. Each method returns when it is done and in the room's log, or raises: NotHost,
     NoSuchMember (it names who is there), Refused (it cannot be done: to yourself, say), Unreachable,
     StoreError, UsageError. May be called from any thread.
+
+    A ``name`` is a str, also one out of ``members``; a time is a number or a ``timedelta``.
 
     It is about one room. On a server that is ``room``, the lobby if nothing is said; a client is in one room
     and does not need it.
@@ -36,34 +42,35 @@ class HostsHand:
 
     def kick(self, name: str, *, room: str | None = None) -> None:
         """End a member's connection. It does not come back by itself; its person can join again."""
-        self._do("kick", room, name)
+        self._do("kick", room, _name("kick", name))
 
-    def ban(self, name: str, minutes: float | None = None, *, room: str | None = None) -> None:
+    def ban(self, name: str, minutes: float | timedelta | None = None, *, room: str | None = None) -> None:
         """Shut a member out, for some minutes or, without them, until further notice. Also one who has just
         left. A ban is on the name and the session; from another machine, on its address too where nobody
         else came from there."""
-        self._do("ban", room, name, _seconds("ban", minutes))
+        self._do("ban", room, _name("ban", name), _seconds("ban", minutes))
 
     def unban(self, name: str, *, room: str | None = None) -> None:
         """Let somebody come again."""
-        self._do("unban", room, name)
+        self._do("unban", room, _name("unban", name))
 
-    def mute(self, name: str, minutes: float | None = 10, *, room: str | None = None) -> None:
+    def mute(self, name: str, minutes: float | timedelta | None = 10, *, room: str | None = None) -> None:
         """Let a member read only, for some minutes; None: until further notice."""
-        self._do("mute", room, name, _seconds("mute", minutes))
+        self._do("mute", room, _name("mute", name), _seconds("mute", minutes))
 
     def unmute(self, name: str, *, room: str | None = None) -> None:
         """Let a member speak again."""
-        self._do("unmute", room, name)
+        self._do("unmute", room, _name("unmute", name))
 
-    def slow(self, seconds: float, *, room: str | None = None) -> None:
+    def slow(self, seconds: float | timedelta, *, room: str | None = None) -> None:
         """Have each member leave so many seconds between two messages; 0 ends it. Hosts need not."""
-        if not isinstance(seconds, int | float) or not 0 <= seconds <= 60 * _YEAR:
-            raise UsageError(f"slow({seconds!r}): say how many seconds, such as slow(5); slow(0) ends it.")
-        self._do("slow", room, seconds=float(seconds))
+        such = "Say how many seconds, such as slow(5); slow(0) ends it."
+        pause = arguments.span("slow", "seconds", seconds, timedelta(seconds=1), most=60.0 * _YEAR, such=such)
+        self._do("slow", room, seconds=pause)
 
     def announce_only(self, on: bool = True, *, room: str | None = None) -> None:
         """Let only hosts speak; with False everybody again."""
+        on = arguments.yes_no("announce_only", "on", on)
         self._do("announce" if on else "unannounce", room)
 
     def lock(self, *, room: str | None = None) -> None:
@@ -78,25 +85,26 @@ class HostsHand:
         """Take all messages of the room away: in all panels, and from the history's file. Numbers go on."""
         self._do("clear", room)
 
-    def redact(self, message: int | Message, *, room: str | None = None) -> None:
+    def redact(self, message: int | Message | Outgoing, *, room: str | None = None) -> None:
         """Take one message away: ``redact(42)`` by its number, or a message itself."""
-        seq = message.seq if isinstance(message, Message) else message
-        if not isinstance(seq, int) or isinstance(seq, bool) or seq < 1:
-            raise UsageError(f"redact({message!r}): say which message by its number, such as redact(42).")
-        self._do("delete", room, seq=seq)
+        such = "Say which message by its number, such as redact(42)."
+        seq = message.seq if isinstance(message, Message | Outgoing) else message
+        if seq is None and isinstance(message, Outgoing):
+            raise UsageError("This message is not in the chat yet. Wait for it first: message.wait()")
+        self._do("delete", room, seq=arguments.whole("redact", "message", seq, least=1, such=such))
 
     def make_host(self, name: str, *, room: str | None = None) -> None:
         """Name a member host: it can do all this, but to hosts. It is one for as long as it keeps its
         session, until :meth:`unmake_host`."""
-        self._do("host", room, name)
+        self._do("host", room, _name("make_host", name))
 
     def unmake_host(self, name: str, *, room: str | None = None) -> None:
         """Take it back. Only who serves can."""
-        self._do("unhost", room, name)
+        self._do("unhost", room, _name("unmake_host", name))
 
     def rules(self, *, room: str | None = None) -> Rules:
         """What holds in the room now, and who is banned and muted."""
-        ruled = self._ruled(room)
+        ruled = self._ruled(_room("rules", room))
         return Rules(ruled.announce, ruled.locked, ruled.slow, _ends(ruled.bans), _ends(ruled.mutes))
 
     def _do(
@@ -107,9 +115,7 @@ class HostsHand:
         seconds: float | None = None,
         seq: int | None = None,
     ) -> None:
-        if name is not None and (not isinstance(name, str) or len(name) > 200):
-            raise UsageError(f"{name!r} is no name. Put it into quotes: {what}('bob').")
-        self._moderate(room, Moderate(secrets.token_hex(8), what, name, seconds, seq))
+        self._moderate(_room(what, room), Moderate(secrets.token_hex(8), what, name, seconds, seq))
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         raise NotImplementedError
@@ -118,12 +124,32 @@ class HostsHand:
         raise NotImplementedError
 
 
-def _seconds(what: str, minutes: float | None) -> float | None:
+def _name(call: str, name: str) -> str:
+    """Whom it is about. One that cannot be a name is not there: that is for the room to say."""
+    name = arguments.text(call, "name", name, such=f"Put it into quotes: {call}('bob').")
+    if len(name) > 200 or not _is_utf8(name):
+        raise UsageError(f"{call}() needs a member's name, not {arguments.shown(name)}.")
+    return name
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+def _room(call: str, room: str | None) -> str | None:
+    return arguments.text(call, "room", room) if room is not None else None
+
+
+def _seconds(what: str, minutes: float | timedelta | None) -> float | None:
     if minutes is None:
         return None
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= _YEAR:
-        raise UsageError(f"{what}(…, {minutes!r}): say for how many minutes, such as {what}('bob', 10).")
-    return minutes * 60.0
+    such = f"Say for how many minutes, such as {what}('bob', 10)."
+    minute = timedelta(minutes=1)
+    return 60.0 * arguments.span(what, "minutes", minutes, minute, most=float(_YEAR), such=such, is_open=True)
 
 
 def _ends(held: list[Held]) -> dict[str, datetime | None]:

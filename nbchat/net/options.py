@@ -7,14 +7,13 @@ import os
 import socket
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
-from nbchat.core import names
+from nbchat.core import arguments, names
 from nbchat.core.errors import UsageError
 from nbchat.core.limits import Limits
-from nbchat.net import networks
+from nbchat.net import histories, networks
 from nbchat.net.link import is_loopback
 
 
@@ -50,49 +49,47 @@ def check(
 ) -> Options:
     """The arguments as options. Raises UsageError or BadName, which say what to type."""
     if name is not None:
-        if not isinstance(name, str):
-            raise UsageError(f"serve({name!r}): a chat's name is text, such as nbchat.serve('cs101').")
-        name = names.check(name, "chat's name")
+        such = "A chat's name is text, such as nbchat.serve('cs101')."
+        name = names.check(arguments.text("serve", "name", name, such=such), "chat's name")
     host, networked = _hosts(host, lan)
-    if port is not None and (not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535):
-        raise UsageError(f"serve(port={port!r}): a port is a number from 1 to 65535, or 0 for any free one.")
-    if history == "auto":
-        history = _data_file(name) if name else None
-    if not isinstance(history, str | os.PathLike | None):
-        raise UsageError(f"serve(history={history!r}): history is 'auto', a file's path, or None.")
+    if port is not None:
+        such = "A port is a number from 1 to 65535, or 0 for any free one."
+        port = arguments.whole("serve", "port", port, most=65535, such=such)
+    place = histories.place(name, history)
     if process is None:
         process = bool(networked)
-    if not isinstance(process, bool):
-        raise UsageError(
-            f"serve(process={process!r}): True runs the server in a process of its own, False on a "
-            "thread, and None in a process of its own only if others in the network join."
-        )
+    such = (
+        "True runs the server in a process of its own, False on a thread, and None in a process of its own "
+        "only if others in the network join."
+    )
+    process = arguments.yes_no("serve", "process", process, such=such)
     if plain is None:
         plain = "JUPYTERHUB_USER" not in os.environ and not networked
-    is_number = isinstance(keep, int) and not isinstance(keep, bool) and keep >= 1
-    is_age = isinstance(keep, timedelta) and keep > timedelta()
-    if not (keep is None or is_number or is_age):
-        raise UsageError(
-            f"serve(keep={keep!r}): keep is a number of messages (keep=10_000), an age "
-            "(keep=datetime.timedelta(days=30)), or None for everything."
-        )
+    plain = arguments.yes_no("serve", "plain", plain)
     if not isinstance(limits, Limits | None):
         raise UsageError(
-            f"serve(limits={limits!r}): limits are given as nbchat.Limits(text=4096), for example."
+            f"serve() needs nbchat.Limits for limits, not {type(limits).__name__}. Such as: "
+            "nbchat.serve(limits=nbchat.Limits(text=4096))"
         )
-    place = str(Path(os.fspath(history)).expanduser().absolute()) if history is not None else ""
-    return Options(name, host, port, place, process, bool(plain), keep, limits or Limits(), networked)
+    return Options(name, host, port, place, process, plain, _keep(keep), limits or Limits(), networked)
+
+
+def _keep(keep: int | timedelta | None) -> int | timedelta | None:
+    if keep is None:
+        return None
+    such = (
+        "It is a number of messages (keep=10_000), an age (keep=datetime.timedelta(days=30)), or None for "
+        "everything."
+    )
+    age = arguments.age("serve", "keep", keep, such=such)
+    return age if age is not None else arguments.whole("serve", "keep", keep, least=1, such=such)
 
 
 def _hosts(host: str, lan: bool) -> tuple[str, tuple[str, ...]]:
     """Where to listen: the address on this machine, and those in networks."""
-    if not isinstance(host, str):
-        raise UsageError(f"serve(host={host!r}): a host is text, such as '127.0.0.1'.")
-    if not isinstance(lan, bool):
-        raise UsageError(
-            f"serve(lan={lan!r}): True serves this machine's network as well, False this machine only. An "
-            "address goes into host=…"
-        )
+    host = arguments.text("serve", "host", host, such="A host is text, such as '127.0.0.1'.")
+    such = "True serves this machine's network as well, False this machine only. An address goes into host=…"
+    lan = arguments.yes_no("serve", "lan", lan, such=such)
     here, found = "127.0.0.1", []
     host = host.strip().removeprefix("[").removesuffix("]")
     if is_loopback(host) and host != "localhost":
@@ -106,9 +103,3 @@ def _hosts(host: str, lan: bool) -> tuple[str, tuple[str, ...]]:
     if lan and not found:
         found = [networks.lan_address()]
     return here, tuple(dict.fromkeys(found))
-
-
-def _data_file(name: str) -> Path:
-    from platformdirs import user_data_path
-
-    return user_data_path("nbchat", appauthor=False) / f"{quote(names.skeleton(name), safe=' ')}.sqlite"

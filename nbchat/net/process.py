@@ -32,6 +32,8 @@ from nbchat.net.thread import START, Invite
 T = TypeVar("T")
 CAN_PASS = sys.platform != "win32"
 """Whether a child can be given a socket that listens. Otherwise it finds a port itself."""
+_GLANCE = 1.0
+"""Seconds that showing a server waits for the child."""
 _PATIENCE = 5.0
 """Seconds, beside those for the last bytes to leave, after which a child that does not end is killed. What
 it has confirmed is on the disk."""
@@ -68,6 +70,8 @@ class ServerProcess:
         self._is_unwanted = False
         self._has_ended = False
         self._lock = threading.Lock()
+        self.count = 0
+        """How many members there are, as the child last said."""
         self._last = 0
         self._waiting: dict[int, Future[Answer]] = {}
         self._last_words = ""
@@ -107,6 +111,13 @@ class ServerProcess:
 
     def members(self) -> list[MemberInfo]:
         return self._ask(Members(), list[MemberInfo])
+
+    def glance(self) -> list[str] | int:
+        """Who is there, by name, or only how many, if the child does not answer soon."""
+        try:
+            return [member.name for member in self._ask(Members(), list[MemberInfo], _GLANCE)]
+        except UsageError:
+            return self.count
 
     def invite(self, wanted: Invite) -> Key:
         """Make a key."""
@@ -168,21 +179,21 @@ class ServerProcess:
 
     # ── orders and answers ──
 
-    def _ask(self, what: What, kind: type[T] | None) -> T:
+    def _ask(self, what: What, kind: type[T] | None, patience: float = START) -> T:
         """Give an order, wait for the answer, and return it as its type."""
         future: Future[Answer] = Future()
         with self._lock:
             if self._child is None or self._is_unwanted or self._has_ended:
                 raise self._ended()
-            self._last += 1
-            id = self._last
+            id = self._last + 1
+            line = msgspec.json.encode(Order(id, what)) + b"\n"  # first: if it fails, nothing was asked
+            self._last = id
             self._waiting[id] = future
-            line = msgspec.json.encode(Order(id, what)) + b"\n"
             with contextlib.suppress(OSError):  # it has just ended; the reader soon knows, and why
                 while line:
                     line = line[_pipe(self._child.stdin).write(line) :]
         try:
-            answer = future.result(START)
+            answer = future.result(patience)
         except TimeoutError:
             raise UsageError(
                 f"The server's process ({self._child.pid}) does not answer. To end it: server.stop()"
@@ -223,7 +234,9 @@ class ServerProcess:
                     # Only what is before an answer: that may have a key in it.
                     log.warning("the server's process (%d) printed %r", child.pid, line.partition(b"{")[0])
                     continue
-                if (future := self._waiting.pop(answer.id, None)) is not None:
+                if answer.id == 0:
+                    self.count = msgspec.json.decode(answer.value, type=int)
+                elif (future := self._waiting.pop(answer.id, None)) is not None:
                     future.set_result(answer)
         listener.join(_PATIENCE)
         with self._lock:
@@ -276,14 +289,19 @@ def _path() -> list[str]:
     other. Python's own come first and the working folder is left out, so that a file of the user's that is
     called like a module is not taken for it."""
     library = os.path.dirname(os.__file__)
-    found = [os.path.abspath(entry) for entry in sys.path if entry and os.path.exists(entry)]
+    try:
+        here = os.getcwd()
+    except OSError:  # the working folder is gone, and what lay in it
+        here = os.sep
+    found = [os.path.join(here, entry) for entry in sys.path if entry and os.path.exists(entry)]
+    found = [os.path.normpath(entry) for entry in found]
     standard = [
         entry
         for entry in found
         if entry == library or (os.path.dirname(entry) == library and not entry.endswith("-packages"))
     ]
     ours = str(Path(__file__).absolute().parents[2])
-    return [*standard, ours, *(entry for entry in found if entry not in (*standard, os.getcwd()))]
+    return [*standard, ours, *(entry for entry in found if entry not in (*standard, here))]
 
 
 def _pipe(pipe: IO[bytes] | None) -> io.FileIO:

@@ -32,9 +32,9 @@ class Questions:
         if isinstance(conn, PlainConnection):
             future.set_exception(Refused("no_history", "A first-generation server keeps no history."))
             return
-        self._pages.append((before, limit, future))
         if conn is not None:
-            conn.page(before, limit)
+            conn.page(before, limit)  # first: what cannot be sent leaves nothing behind
+        self._pages.append((before, limit, future))
 
     def order(self, request: Moderate | Rules, future: Future[Moderated | Ruled]) -> None:
         """Ask for what a host may."""
@@ -44,8 +44,8 @@ class Questions:
         elif conn is None:
             future.set_exception(Unreachable("There is no connection now. Try again when it is back."))
         else:
-            self._orders[request.id] = future
             conn.ask(request)
+            self._orders[request.id] = future
 
     def again(self, conn: NativeConnection) -> None:
         """There is another connection."""

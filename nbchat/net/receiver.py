@@ -19,6 +19,7 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
+from nbchat.core import wire
 from nbchat.core.errors import (
     CertificateChanged,
     ChatError,
@@ -38,6 +39,7 @@ from nbchat.core.frames import (
     Left,
     Moderate,
     Moderated,
+    Page,
     Paged,
     Ruled,
     Rules,
@@ -147,6 +149,7 @@ class Receiver:
 
     def page(self, before: int | None, limit: int) -> Future[Answer]:
         """Ask for a page of history."""
+        wire.encode(Page(before, limit))  # what cannot be sent fails here, and leaves nothing behind
         future: Future[Answer] = Future()
         if not self._call(self._questions.page, before, limit, future):
             future.set_exception(Closed("This client is closed."))
@@ -155,6 +158,7 @@ class Receiver:
     def ask(self, request: Moderate | Rules) -> Future[Moderated | Ruled]:
         """Ask for what a host may; done when it is in the log. It is not asked for again by itself: what a
         host wanted a minute ago may be wrong now."""
+        wire.encode(request)  # as above
         future: Future[Moderated | Ruled] = Future()
         if not self._call(self._questions.order, request, future):
             future.set_exception(Closed("This client is closed."))

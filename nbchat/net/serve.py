@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Literal
 
 from nbchat.core import names
+from nbchat.core.border import border
 from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
@@ -25,7 +26,7 @@ from nbchat.net.options import Options, check
 from nbchat.net.process import CAN_PASS, ServerProcess
 from nbchat.net.server import Server
 from nbchat.net.thread import ServerThread
-from nbchat.store import RoomStore, open_store
+from nbchat.store import RoomStore, folders, open_store
 
 _servers: list[Server] = []
 _serving = threading.Lock()
@@ -35,10 +36,13 @@ _PLAIN_TOO = (
     "Plain-text clients may join this chat, but on this machine only (127.0.0.1:{port}): they are not "
     "encrypted and cannot prove who they are, so none is taken from the network."
 )
+_CALLER = 3
+"""Where warnings point to: above serve(), and the border around it."""
 _TRIES = 20
 """Free ports that are tried until one is free at all addresses."""
 
 
+@border
 def serve(
     name: str | None = None,
     host: str = "127.0.0.1",
@@ -91,7 +95,7 @@ def serve(
         if old is not None and old._options == options and old.is_running:
             return old
         try:
-            server = _start(options, old, is_own_place=history == "auto")
+            server = _start(options, old, is_own_place=isinstance(history, str) and history == "auto")
             _servers[:] = [*(each for each in _servers if each.is_running), server]
         finally:
             _opened.clear()
@@ -100,9 +104,11 @@ def serve(
     if changed:
         warnings.warn(changed, RuntimeWarning, stacklevel=2)
     if server._runner.damage and not is_told:
-        warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=2)
+        warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=_CALLER)
+    if options.file is not None and (open_to := folders.exposed(options.file)):
+        warnings.warn(open_to, RuntimeWarning, stacklevel=_CALLER)
     if options.lan and options.plain:
-        warnings.warn(_PLAIN_TOO.format(port=server.port), RuntimeWarning, stacklevel=2)
+        warnings.warn(_PLAIN_TOO.format(port=server.port), RuntimeWarning, stacklevel=_CALLER)
     return server
 
 

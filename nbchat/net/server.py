@@ -10,13 +10,14 @@ import html
 import os
 import threading
 import time
+from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
 import msgspec
 
-from nbchat.core import names
-from nbchat.core.errors import UsageError
+from nbchat.core import arguments, names
+from nbchat.core.border import bordered
 from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _INVITE_HOURS = 12.0
 
 
+@bordered
 class Server(HostsHand):
     """A running chat server, as :func:`nbchat.serve` returns it.
 
@@ -89,7 +91,7 @@ class Server(HostsHand):
         room: str | None = ...,
         *,
         name: str | None = ...,
-        hours: float = ...,
+        hours: float | timedelta = ...,
         once: bool = ...,
         host: bool = ...,
         qr: Literal[False] = ...,
@@ -100,7 +102,7 @@ class Server(HostsHand):
         room: str | None = ...,
         *,
         name: str | None = ...,
-        hours: float = ...,
+        hours: float | timedelta = ...,
         once: bool = ...,
         host: bool = ...,
         qr: Literal[True],
@@ -111,7 +113,7 @@ class Server(HostsHand):
         room: str | None = None,
         *,
         name: str | None = None,
-        hours: float = _INVITE_HOURS,
+        hours: float | timedelta = _INVITE_HOURS,
         once: bool = False,
         host: bool = False,
         qr: bool = False,
@@ -124,13 +126,16 @@ class Server(HostsHand):
         joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
         that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
-        if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours < 24 * 366:
-            raise UsageError("An invitation lasts between 0 hours and a year: server.invite(hours=12).")
-        for word, value in (("once", once), ("host", host), ("qr", qr)):
-            if not isinstance(value, bool):
-                raise UsageError(f"server.invite({word}={value!r}): {word} is True or False.")
-        room = names.check(room, "room name") if room is not None else None
-        name = names.check_member(name) if name is not None else None
+        such = "An invitation lasts between 0 hours and a year: server.invite(hours=12)."
+        hour, year = timedelta(hours=1), 24 * 366.0
+        hours = arguments.span("server.invite", "hours", hours, hour, most=year, such=such, is_open=True)
+        once = arguments.yes_no("server.invite", "once", once)
+        host = arguments.yes_no("server.invite", "host", host)
+        qr = arguments.yes_no("server.invite", "qr", qr)
+        if room is not None:
+            room = names.check(arguments.text("server.invite", "room", room), "room name")
+        if name is not None:
+            name = names.check_member(arguments.text("server.invite", "name", name))
         key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
         if not qr:
@@ -191,7 +196,7 @@ class Server(HostsHand):
         name = f" {self.name!r}" if self.name else ""
         if not self.is_running:
             return f"<nbchat server{name}, stopped>"
-        count = len(self.members)
+        count = self._runner.count
         where = place(self.host, self.port)
         return f"<nbchat server{name} on {where}, {count} member{'' if count == 1 else 's'}>"
 
@@ -199,7 +204,9 @@ class Server(HostsHand):
         title = html.escape(self.name or "nameless chat")
         if not self.is_running:
             return f"<p><b>{title}</b>: stopped. Run <code>nbchat.serve()</code> to start it again.</p>"
-        who = ", ".join(html.escape(name) for name in self.members) or "nobody yet"
+        there = self._runner.glance()
+        who = f"{there} (it does not answer now)" if isinstance(there, int) else ", ".join(there)
+        who = html.escape(who) or "nobody yet"
         kept = (
             "in memory, gone when it stops"
             if self._options.file is None

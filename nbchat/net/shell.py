@@ -110,6 +110,9 @@ class Shell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeding: set[Connection] = set()
         """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
+        self.counted: Callable[[int], None] | None = None
+        """Told how many members there are, when that has changed."""
+        self._count = 0
         self._tick_handle = self.loop.call_later(1, self._tick)
         if keep is not None:
             self._spawn(self._trim_for_ever())
@@ -140,6 +143,9 @@ class Shell:
                     conn.drop()  # type: ignore[attr-defined]
                 case Shut(room=room):
                     self._shut(room)
+        if self.counted is not None and self.hub.count != self._count:
+            self._count = self.hub.count
+            self.counted(self._count)
 
     @property
     def now(self) -> float:

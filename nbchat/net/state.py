@@ -11,13 +11,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
-from nbchat.core import texts
+from nbchat.core import arguments, texts
+from nbchat.core.border import bordered
 from nbchat.core.errors import Closed, NotConfirmed
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Transcript
 
 
+@bordered
 class Outgoing:
     """A message on its way, as ``client.send()`` returns it.
 
@@ -35,12 +39,13 @@ class Outgoing:
         """Who sent it, held until it is known what became of it: a client that has something to say stays."""
         self._done = threading.Event()
 
-    def wait(self, timeout: float | None = 30) -> Outgoing:
+    def wait(self, timeout: float | timedelta | None = 30) -> Outgoing:
         """Return when the message is durable. Raises NotConfirmed after ``timeout`` seconds (the message
         stays pending and goes out by itself), or the error with which it was refused."""
-        if not self._done.wait(timeout):
+        seconds = arguments.timeout("wait", timeout)
+        if not self._done.wait(seconds):
             raise NotConfirmed(
-                f"No receipt came within {timeout} s. The message is still pending (client.pending) and is "
+                f"No receipt came within {seconds:g} s. The message is still pending (client.pending) and is "
                 "sent by itself when the server is back.",
                 [self],
             )
@@ -52,6 +57,15 @@ class Outgoing:
         self.seq, self.error = seq, error
         self._done.set()
         self.sender = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy, with an error that has it: a copy stays as it was."""
+        return {**vars(self), "_done": self._done.is_set()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _done=threading.Event())
+        if state["_done"]:
+            self._done.set()
 
     def __repr__(self) -> str:
         state = f"seq {self.seq}" if self.seq else "refused" if self.error else "pending"

@@ -95,12 +95,26 @@ class ServerThread:
         return self.store.damage
 
     def members(self) -> list[MemberInfo]:
-        return self.ask(lambda shell: shell.hub.members())
+        return self.shell.hub.members() if self.shell is not None else []
+
+    def glance(self) -> list[str] | int:
+        """Who is there, by name, without waiting for another thread."""
+        return [member.name for member in self.members()]
+
+    @property
+    def count(self) -> int:
+        """How many are there, without waiting for another thread."""
+        return self.shell.hub.count if self.shell is not None else 0
 
     def invite(self, wanted: Invite) -> Key:
         """Make a key."""
         key = self.ask(lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once))
-        self._keep_keys()
+        try:
+            self._keep_keys()
+        except BaseException:  # a full disk, for one: then there is no key
+            with contextlib.suppress(UsageError):
+                self.ask(lambda shell: shell.door.forget(key))
+            raise
         return key
 
     def revoke(self) -> None:

@@ -17,6 +17,8 @@ import ssl
 from pathlib import Path
 
 from nbchat.core.errors import UsageError
+from nbchat.net.histories import own_folder
+from nbchat.store import folders
 
 log = logging.getLogger("nbchat")
 
@@ -26,9 +28,7 @@ _YEARS = 20
 
 def place() -> Path:
     """The file with this user's certificate and its private key."""
-    from platformdirs import user_data_path
-
-    return user_data_path("nbchat", appauthor=False) / "tls" / "certificate.pem"
+    return own_folder() / "tls" / "certificate.pem"
 
 
 def server_context() -> tuple[ssl.SSLContext, str]:
@@ -81,8 +81,7 @@ def _make(path: Path) -> None:
     """Make a certificate, if there is none. Of several processes that try, one does it."""
     if path.exists():
         return
-    for folder in (path.parent.parent, path.parent):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(path.parent)
     draft = path.with_suffix(f".{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

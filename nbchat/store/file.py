@@ -11,7 +11,7 @@ import filelock
 
 from nbchat.core.errors import AlreadyServing, StoreDown
 from nbchat.core.visible import one_line
-from nbchat.store import damage
+from nbchat.store import damage, folders
 from nbchat.store.trouble import unwritable
 
 _inherited: set[Path] = set()
@@ -33,7 +33,7 @@ class File:
         """Make this process the file's owner, or say who is."""
         path, note = self.path, self._beside(".lock")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folders.make(path.parent)
             # Not for each thread: a store that is handed to another server is closed by another thread.
             lock = filelock.FileLock(note, timeout=0, mode=0o600, thread_local=False)
             try:

@@ -19,7 +19,9 @@ from comm import DummyComm
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed
+from nbchat.core import arguments
+from nbchat.core.border import border, bordered
+from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed, UsageError
 from nbchat.net.client import Client
 from nbchat.net.link import Address, is_link, pasted
 from nbchat.ui import commands, saved
@@ -36,6 +38,7 @@ _CONFIRM = 1.0
 """Seconds that showing a panel waits for this member's own messages, so that the copy has them."""
 
 
+@bordered
 class ChatPanel(anywidget.AnyWidget):
     """A chat in a cell: messages, a text box, the members and the connection.
 
@@ -50,8 +53,13 @@ class ChatPanel(anywidget.AnyWidget):
     _css = (_PAGE / "panel.css").read_text("utf-8")
 
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
+        if not isinstance(client, Client):
+            raise UsageError(
+                f"ChatPanel() needs a client, not {type(client).__name__}. Such as: "
+                "nbchat.ChatPanel(nbchat.connect()), or just nbchat.join()"
+            )
+        self._save = arguments.yes_no("ChatPanel", "save", save)
         self.client = client
-        self._save = save
         self._zone: tzinfo | None = None  # a page's; without a page nothing has times
         self._copies: deque[str] = deque(maxlen=10)
         self._copied: tuple[object, ...] = ()
@@ -64,6 +72,8 @@ class ChatPanel(anywidget.AnyWidget):
     def close(self) -> None:
         """Leave the chat and take the panel out of the notebook. A second call does nothing. Raises
         NotConfirmed, after it has closed, if something that was said could not be confirmed in 2 s."""
+        if not hasattr(self, "_feed"):  # it never came to be, for want of a client
+            return
         _forget(self)
         self.keep_copy(at_once=True)
         try:
@@ -154,6 +164,7 @@ class ChatPanel(anywidget.AnyWidget):
         if not self._copies or made_of == self._copied:
             return
         is_only_news = self._copied[1:] == made_of[1:]
+        at_once = arguments.yes_no("keep_copy", "at_once", at_once)
         if is_only_news and now - self._copied_at < _COPY_PACE and not at_once:
             return
         self._copied, self._copied_at = made_of, now
@@ -186,6 +197,7 @@ class ChatPanel(anywidget.AnyWidget):
         return f"<nbchat panel, {self.client!r}>"
 
 
+@border
 def join(
     url: object = None, name: str | None = None, room: str = "lobby", *, save: bool | None = None
 ) -> ChatPanel:
@@ -200,6 +212,10 @@ def join(
     A saved notebook shows the last 50 messages in the panel's place; with ``save=False`` it keeps none.
     Without ``save`` it is as the panel before was switched, and at first True.
     """
+    save = arguments.yes_no("join", "save", save) if save is not None else None
+    name = arguments.text("join", "name", name) if name is not None else None
+    room = arguments.text("join", "room", room)
+    url = arguments.text("join", "url", url) if isinstance(url, str) else url
     asked = str(url) if isinstance(url, str | os.PathLike) else getattr(url, "port", None)
     if isinstance(url, str) and is_link(pasted(url)):
         asked = hashlib.sha256(url.encode()).hexdigest()

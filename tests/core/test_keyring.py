@@ -97,3 +97,20 @@ def test_a_pause_is_told_once_and_addresses_are_bounded():
     for number in range(5000):
         guesses.failed(str(number), 10)
     assert len(guesses._failures) == 1024
+
+
+def test_what_is_done_for_an_id_does_not_tell_whether_there_is_such_a_key(monkeypatch):
+    made = []
+    decoy = keys.decoy
+    monkeypatch.setattr(keys, "decoy", lambda seed, id: made.append(id) or decoy(seed, id))
+    ring = Keyring([Key("known", "secret"), Key("ended", "secret", ends=1.0)], b"seed")
+    for id in ("known", "ended", "unknown"):
+        ring.find(id, 2.0)
+    assert made == ["known", "ended", "unknown"]  # the same work each time
+
+
+def test_a_key_that_nobody_was_given_is_taken_back():
+    ring = Keyring([Key("known", "secret")], b"seed")
+    ring.forget("known")
+    ring.forget("unknown")
+    assert ring.valid(0.0) == []

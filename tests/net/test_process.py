@@ -620,3 +620,36 @@ def test_a_cell_that_holds_the_interpreter_does_not_disturb_it() -> None:
         assert process.stdout is not None
         process.kill()
         assert process.stdout.read() == ""  # the cell had not come to its end
+
+
+def test_showing_a_server_waits_for_no_other_thread_or_process() -> None:
+    with nbchat.serve("class", process=True, port=0) as server, nbchat.connect(server, name="ada") as ada:
+        saw(ada, "ada")
+        assert [str(member) for member in server.members] == ["ada"]
+        os.kill(pid_of(server), signal.SIGSTOP)
+        try:
+            # Whoever waited for its answer would be told, after a long while, that there is none.
+            assert repr(server) == f"<nbchat server 'class' on 127.0.0.1:{server.port}, 1 member>"
+            assert "1 (it does not answer now)" in server._repr_html_()
+        finally:
+            os.kill(pid_of(server), signal.SIGCONT)
+        with nbchat.connect(server, name="bob"):
+            saw(ada, "ada", "bob")
+            assert len(server.members) == 2
+            assert "2 members" in repr(server)
+    with nbchat.serve(port=0, history=None, process=False) as server:
+        held, free = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            held.set()
+            free.wait(PATIENCE)
+
+        loop = server._runner._loop  # type: ignore[union-attr]
+        assert loop is not None
+        loop.call_soon_threadsafe(hold)
+        assert held.wait(PATIENCE)
+        try:
+            assert "0 members" in repr(server)
+            assert "nobody yet" in server._repr_html_()
+        finally:
+            free.set()

@@ -163,7 +163,8 @@ def test_another_process_keeps_its_chat() -> None:
 def test_the_runtime_file_is_for_its_user_alone(server: nbchat.Server) -> None:
     folder = Path(os.environ["JUPYTER_RUNTIME_DIR"])
     (path,) = folder.glob("nbchat-*.json")
-    assert path.name == f"nbchat-{server._running.pid}-{server.port}.json"
+    assert path.name == server._running.file
+    assert path.name.startswith(f"nbchat-{server._running.pid}-{server.port}-")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     server.stop()
     assert list(folder.glob("nbchat-*.json")) == []
