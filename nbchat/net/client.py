@@ -10,6 +10,7 @@ import os
 import secrets
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from types import TracebackType
 from typing import overload
 
-from nbchat.core import names, texts
+from nbchat.core import names, standing, texts
 from nbchat.core.errors import (
     BadName,
     ChatError,
@@ -28,7 +29,7 @@ from nbchat.core.errors import (
     Unreachable,
     UsageError,
 )
-from nbchat.core.frames import Moderate, Moderated, Ruled, Rules
+from nbchat.core.frames import Moderate, Moderated, Ruled, Rules, Standing
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
 from nbchat.net.address import Target
@@ -91,6 +92,11 @@ class Client(HostsHand):
         return self._state.room
 
     @property
+    def chat(self) -> str | None:
+        """The chat's name, as in ``nbchat.serve("cs101")``; None if it has none."""
+        return self._state.chat
+
+    @property
     def role(self) -> str:
         """``host`` for the server's own user and for whom a host has named one, else ``member``."""
         return self._state.role
@@ -104,6 +110,15 @@ class Client(HostsHand):
     def reason(self) -> str:
         """Why the client is not connected, in words; empty when it is."""
         return self._state.reason
+
+    @property
+    def standing(self) -> Standing:
+        """What the room's rules mean for this member now: ``.announce``, True if it may not speak because
+        only hosts may; ``.slow``, the seconds that it has to leave between two messages; ``.muted``, None if
+        it is not muted, else with ``.until``, in milliseconds since 1970, None until further notice."""
+        state = self._state
+        with state.changed:
+            return standing.now(state.standing, state.role, time.time() * 1000)
 
     @property
     def members(self) -> list[Member]:
@@ -355,8 +370,8 @@ class Client(HostsHand):
         self._receiver.close()
         if threading.current_thread() not in (self._receiver.thread, self._handlers.thread):
             self._receiver.thread.join(5)
-            if self._handlers.thread is not None:
-                self._handlers.thread.join(1)
+            if (thread := self._handlers.thread) is not None:
+                thread.join(1)
             if is_first and (pending := self.pending):
                 raise NotConfirmed(_unconfirmed(pending), pending)
 

@@ -55,11 +55,14 @@ class Handlers:
             seen = transcript.count - (len(transcript.messages) if backlog else 0)
             self._entries.append(_Entry(function, seen, own, answers))
             state.touch()
-            if self.thread is None:
-                self.thread = threading.Thread(
-                    target=self._run, name=f"nbchat handlers {state.name}", daemon=True
-                )
-                self.thread.start()
+            self.start()
+
+    def start(self) -> None:
+        """See that there is a thread, if there is a handler. To be called with ``changed`` held."""
+        if self.thread is None and self._entries:
+            name = f"nbchat handlers {self._client._state.name}"
+            self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self.thread.start()
 
     def _run(self) -> None:
         state = self._client._state
@@ -77,8 +80,10 @@ class Handlers:
                 self._serve(entry)
             # What could not be read just now is asked for again, also if nothing happens until then.
             is_behind = any(entry.seen < state.transcript.count for entry in entries)
-            if is_over:
-                return
+            with state.changed:
+                if is_over and state.status == "closed":  # and it has not joined again meanwhile
+                    self.thread = None
+                    return
 
     def _serve(self, entry: _Entry) -> None:
         messages, entry.seen = self._client._since(entry.seen)

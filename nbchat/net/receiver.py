@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
+from nbchat.core import standing
 from nbchat.core.errors import (
     CertificateChanged,
     ChatError,
@@ -42,6 +43,7 @@ from nbchat.core.frames import (
     Rules,
     Said,
     Slow,
+    Standing,
     Stored,
     Trimmed,
     TypingShown,
@@ -104,6 +106,7 @@ class Receiver:
         self._is_told_away = False
         """What the server takes this member for: away or not."""
         self._final: str | None = None
+        self._final_code = "closed"
         self._back_in: float | None = None
         self._hold: asyncio.TimerHandle | None = None
         self._questions = Questions(self._welcoming)
@@ -184,6 +187,7 @@ class Receiver:
         reason = str(error) if error is not None else self._final or "closed here"
         with self._state.changed:
             self._state.status, self._state.reason = "closed", reason
+            self._state.cause = _cause(error) if error is not None else self._final_code
             for message in self._state.pending.values():
                 message.settle(
                     error=Closed(f"The client was closed before this message was confirmed ({reason}).")
@@ -221,6 +225,7 @@ class Receiver:
             self._state.set(
                 status="reconnecting",
                 reason=str(reason or "The connection broke."),
+                cause=_cause(reason) if reason is not None else "Unreachable",
                 retry_at=time.monotonic() + delay,
             )
             with contextlib.suppress(TimeoutError):
@@ -342,6 +347,8 @@ class Receiver:
                         self._settle(event.id, event.seq)
             case Moderated():
                 state.transcript.apply(event)
+                if event.seq > state.told_at:
+                    state.standing = standing.after(state.standing, event, state.name)
                 if event.by == state.name:
                     self._questions.answered(event)
             case Ruled():
@@ -369,7 +376,7 @@ class Receiver:
             case Closing(reason=reason, back_in=back_in, final=final):
                 self._back_in = back_in
                 if final:
-                    self._final = reason
+                    self._final, self._final_code = reason, event.code or "closing"
                 if self._conn is not None:
                     self._conn.fail(PeerError(reason))
             case Slow(seconds=seconds):
@@ -385,7 +392,8 @@ class Receiver:
         state.typing.clear()
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
-        state.status, state.reason = "connected", ""
+        state.status, state.reason, state.cause = "connected", "", ""
+        state.chat, state.standing, state.told_at = event.chat, event.rules or Standing(), event.head
         state.text_limit, self._ping = event.limits.text, event.limits.ping
         if state.start is None:
             state.start = event.head
@@ -433,6 +441,7 @@ class Receiver:
                 self._hold = self._loop.call_later(_AGAIN, self._release)
         elif message is not None:
             del self._state.pending[message.id]
+            self._state.standing = standing.refused(self._state.standing, event.code)
             message.settle(error=error)
             if not message.auto:  # nobody typed that
                 self._state.refused.append(message)
@@ -494,3 +503,8 @@ class Receiver:
                 self._conn.leave()
                 await asyncio.wait([self._conn.ended], timeout=0.3)
             self._conn.abort()
+
+
+def _cause(error: BaseException) -> str:
+    """An error in one word, for programs: its code, or its class."""
+    return str(getattr(error, "code", "") or type(error).__name__)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from nbchat.core.errors import NotConfirmed
+from nbchat.core.frames import Standing
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Message, Transcript
 
@@ -65,6 +66,13 @@ class State:
         self.role = "member"
         self.status = "connecting"
         self.reason = ""
+        self.cause = ""
+        """Why it is not connected, for programs: a code of docs/wire.md, an error's class, or "closed"."""
+        self.chat: str | None = None
+        self.standing = Standing()
+        """What the room's rules mean for this member, as the server told it last."""
+        self.told_at = 0
+        """The room's last seq when it did; what hosts did up to there is in it."""
         self.retry_at = 0.0
         """When the next attempt to connect is due, by time.monotonic()."""
         self.transcript = Transcript()

@@ -25,7 +25,7 @@ from nbchat.core.transcript import Row
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
-from nbchat.ui import commands, render
+from nbchat.ui import commands, notes, render
 
 if TYPE_CHECKING:
     from nbchat.net.questions import Answer
@@ -217,7 +217,10 @@ class Feed:
             if self._told.get(part) != value:
                 self._told[part] = news[part] = value
         if "state" in news:
-            news["state"] = {**news["state"], "retry_in": max(0.0, state.retry_at - time.monotonic())}
+            fact, until = news["state"], news["state"]["rules"]["until"]
+            left = until and max(0.0, until / 1000 - time.time())
+            retry_in = max(0.0, state.retry_at - time.monotonic())
+            news["state"] = {**fact, "retry_in": retry_in, "rules": {**fact["rules"], "left": left}}
             self._mentions = _mentions(state.name)
         typing = [name for name, heard in state.typing.items() if heard > self._typing_at]
         if typing:
@@ -234,10 +237,13 @@ class Feed:
             "state",
             {
                 "status": state.status,
-                "reason": state.reason,
+                "note": notes.note(state),
                 "retry_in": state.retry_at,
                 "name": state.name,
                 "room": state.room,
+                "chat": state.chat,
+                "role": state.role,
+                "rules": self._standing(),
                 "log": state.transcript.log_id,
                 "limit": state.text_limit,
             },
@@ -245,6 +251,15 @@ class Feed:
         members = state.transcript.members.values()
         yield "members", [[str(each), each.role, each.plain, each.away] for each in members]
         yield "pending", [[each.id, each.text] for each in islice(state.pending.values(), _PENDING)]
+
+    def _standing(self) -> dict[str, Any]:
+        held = self._client.standing
+        return {
+            "muted": held.muted is not None,
+            "until": held.muted and held.muted.until,
+            "announce": held.announce,
+            "slow": held.slow,
+        }
 
     def _spread(
         self,

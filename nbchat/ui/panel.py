@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
 from nbchat.core.errors import ChatError, NotConfirmed
+from nbchat.net.again import join_again
 from nbchat.net.client import Client, connect
 from nbchat.ui import commands, saved
 from nbchat.ui.feed import Feed
@@ -90,6 +91,8 @@ class ChatPanel(anywidget.AnyWidget):
                 self._feed.here()
             case {"type": "recall"}:
                 self._feed.recall()
+            case {"type": "join"}:
+                join_again(self.client)
 
     # ── what a cell shows ──
 

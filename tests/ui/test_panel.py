@@ -282,7 +282,7 @@ def test_pending_messages_are_told_until_they_are_in_the_chat(server: nbchat.Ser
     panel = opened(nbchat.join(server, name="ada"), page)
     server.stop()
     page.until(lambda: page.state.get("status") == "reconnecting")
-    assert page.state["reason"]
+    assert page.state["note"] == ("Reconnecting: the chat does not answer.", False)
     assert page.state["retry_in"] >= 0
     ask(panel, {"type": "say", "mark": "0" * 16, "text": "while nobody listens"})
     page.until(lambda: page.facts["pending"] == [["0" * 16, "while nobody listens"]])
