@@ -8,6 +8,7 @@ face's business.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal
@@ -75,12 +76,16 @@ class Row(Struct, frozen=True):
     text: str = ""
     gone: tuple[int, int] | None = None
     """For "moderated": the first and last seq of the messages that were taken away."""
+    ms: int = 0
+    """When, in milliseconds since 1970: what is in the log by the server's clock; "joined", "left" and the like,
+    which come without a time, by this machine's; 0 where nobody gave a clock."""
 
 
 class Transcript:
     """The newest rows and messages of one room, its members, and the last seq. One owner."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, clock: Callable[[], int] = lambda: 0) -> None:
+        self._clock = clock
         self.rows: deque[Row] = deque(maxlen=kept)
         self.messages: deque[Message] = deque(maxlen=kept)
         self.members: dict[str, Member] = {}
@@ -179,7 +184,7 @@ class Transcript:
                 if row.message is not None and row.message.seq == event.target:
                     self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
         self.changes += gone is not None
-        self._row("moderated", event.by, text=deeds.words(event), gone=gone)
+        self._row("moderated", event.by, text=deeds.words(event), gone=gone, ms=event.at)
 
     def notice(self, text: str) -> None:
         """A word about the connection, for this reader only."""
@@ -208,9 +213,11 @@ class Transcript:
         message: Message | None = None,
         text: str = "",
         gone: tuple[int, int] | None = None,
+        ms: int = 0,
     ) -> None:
         self.n += 1
-        self.rows.append(Row(self.n, kind, name, message, text, gone))  # type: ignore[arg-type]
+        ms = message.ms if message is not None else ms or self._clock()
+        self.rows.append(Row(self.n, kind, name, message, text, gone, ms))  # type: ignore[arg-type]
 
 
 def from_said(event: Said) -> Message:

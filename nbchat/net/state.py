@@ -75,7 +75,7 @@ class State:
         """The room's last seq when it did; what hosts did up to there is in it."""
         self.retry_at = 0.0
         """When the next attempt to connect is due, by time.monotonic()."""
-        self.transcript = Transcript()
+        self.transcript = Transcript(clock=lambda: int(time.time() * 1000))
         self.pending: dict[str, Outgoing] = {}
         self.refused: deque[Outgoing] = deque(maxlen=100)
         """Messages that the server refused, with their errors, for a face to give back to its person."""

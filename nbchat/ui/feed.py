@@ -307,10 +307,12 @@ class Feed:
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
         out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with the first and last seq of what was taken away.
+        or name]``, with the first and last seq of what was taken away; ``at`` has the times of these, each as
+        ``[place, ms since the first message]``.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
+        times = [[place, row.ms - base] for place, row in enumerate(rows) if row.message is None and row.ms]
         size = 0
         for row in rows:
             message = row.message
@@ -326,7 +328,7 @@ class Feed:
                 entry += [int(is_mention), *([message.id] if is_own else [])]
             packed.append(entry)
             size += len(html) + 40
-        return {"ms": base, "rows": packed}, size
+        return {"ms": base, "rows": packed, **({"at": times} if times else {})}, size
 
     def _render(self, text: str) -> str:
         """A message as HTML: with its Markdown, unless that has taken too much time lately."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections import deque
@@ -14,14 +15,14 @@ import anywidget
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError, NotConfirmed
+from nbchat.core.errors import ChatError, Closed, NotConfirmed
 from nbchat.net.again import join_again
 from nbchat.net.client import Client, connect
 from nbchat.ui import commands, saved
 from nbchat.ui.feed import Feed
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("looks", "rows", "log", "box", "sides", "panel")
+_SCRIPTS = ("words", "looks", "rows", "log", "offer", "box", "members", "sides", "panel")
 _MARK = re.compile(r"[0-9a-f]{16}")
 _COPY_PACE = 10.0
 """Seconds between two updates of the copy that is saved with the notebook."""
@@ -38,7 +39,12 @@ class ChatPanel(anywidget.AnyWidget):
     """
 
     # An anywidget's script is one module: these have no imports, and the last one exports.
-    _esm = "\n".join((_PAGE / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
+    _esm = "\n".join(
+        [
+            f"const COMMANDS = {json.dumps(commands.listed())};",
+            *((_PAGE / f"{name}.js").read_text("utf-8") for name in _SCRIPTS),
+        ]
+    )
     _css = (_PAGE / "panel.css").read_text("utf-8")
 
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
@@ -81,6 +87,8 @@ class ChatPanel(anywidget.AnyWidget):
                         self._feed.done(mark)
                     else:
                         self.client._send(said, id=mark)
+                except Closed:
+                    self._feed.refuse(mark, text, "You are not in the chat now.")
                 except ChatError as error:
                     self._feed.refuse(mark, text, str(error))
             case {"type": "older", "before": int(before), "seq": int() | None as seq}:

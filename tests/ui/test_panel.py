@@ -65,7 +65,16 @@ class Page:
         if self.last is not None and news["newest"] > self.last:
             self.gaps.append(news["newest"])
 
-    def take_rows(self, after: int, n: int, first: bool, ms: int, rows: list[list[Any]]) -> None:
+    def take_rows(
+        self,
+        after: int,
+        n: int,
+        first: bool,
+        ms: int,
+        rows: list[list[Any]],
+        at: list[list[int]] | None = None,
+    ) -> None:
+        self.times = {n + place: ms + time for place, time in at or []}
         if self.last is None:
             if not first:
                 return
