@@ -77,8 +77,8 @@ class Row(Struct, frozen=True):
     gone: tuple[int, int] | None = None
     """For "moderated": the first and last seq of the messages that were taken away."""
     ms: int = 0
-    """When, in milliseconds since 1970: what is in the log by the server's clock; "joined", "left" and the like,
-    which come without a time, by this machine's; 0 where nobody gave a clock."""
+    """When, in milliseconds since 1970: what is in the log by the server's clock; who came and went,
+    which comes without a time, by this machine's; 0 where nobody gave a clock."""
 
 
 class Transcript:

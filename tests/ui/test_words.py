@@ -1,0 +1,121 @@
+"""What the page says of times, people and states, and what it takes for a mention: in plain node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.ui.stage import in_node
+
+BERLIN = {"TZ": "Europe/Berlin"}
+
+
+def test_days_are_those_of_the_calendar_and_clocks_have_one_style() -> None:
+    found = in_node(
+        """
+        const at = (...parts) => new Date(...parts).getTime();
+        return [
+            dayInWords(at(2026, 2, 29, 0, 30), at(2026, 2, 29, 12)), // a day of 23 hours …
+            dayInWords(at(2026, 2, 28, 0, 5), at(2026, 2, 29, 23, 50)),
+            dayInWords(at(2026, 2, 28, 23, 59), at(2026, 2, 30, 0, 10)), // not 24 hours ago
+            dayInWords(at(2026, 9, 24, 23, 30), at(2026, 9, 25, 23, 59)), // … and one of 25
+            dayInWords(at(2025, 11, 31, 23), at(2026, 0, 1, 1)),
+            dayInWords(at(2025, 5, 1), at(2026, 0, 1)).includes("2025"),
+            timeInWords(at(2026, 0, 1, 0, 5)), timeInWords(at(2026, 0, 1, 13, 30)),
+            momentInWords(at(2026, 0, 1, 13, 30, 7)).endsWith(", 13:30:07"),
+        ];""",
+        LC_ALL="en_US.UTF-8", **BERLIN,
+    )  # fmt: skip
+    assert found == [
+        "Today", "Yesterday", "Saturday, March 28", "Yesterday", "Yesterday", True, "00:05", "13:30", True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "called"),
+    [
+        ("@", ""), ("hi @b", "b"), ("hi @ada l", "ada l"), ("(@bo", "bo"), ("你好@小", "小"), ("見て@ケ", "ケ"),
+        ("one\n@b", "b"), ("a@b", None), ("x1@b", None), ("имя@п", None), ("@ b", None), ("@@b", None),
+        ("`@b", None), ("`x` @b", "b"), ("``a ` @b", None), ("a ` b\n\n@b", "b"),
+        ("```\n@prop", None), ("```\ncode\n```\n@b", "b"), ("~~~py\n@b", None),
+        ("https://medium.com/@ad", None), ("www.example.org/@ad", None), ("see https://x.org @b", "b"),
+    ],
+)  # fmt: skip
+def test_what_calls_somebody(before: str, called: str | None) -> None:
+    assert in_node(f"return calledIn({json.dumps(before)});") == called
+
+
+def test_members_are_found_and_in_order_and_have_colours_of_their_own() -> None:
+    found = in_node(
+        """
+        const names = ["ada lovelace", "José", "bob", "Łukasz", "小明"];
+        const of = (typed) => names.filter((name) => foundIn(name, typed) >= 0);
+        const member = (name, role = "member") => ({ name, role });
+        const sorted = inOrder([member("zoe"), member("Émile"), member("s10"), member("s9"), member("boss", "host")]);
+        const many = Array.from({ length: 12 }, (_, n) => `student ${n}`);
+        const known = new Map();
+        const colours = many.map((name) => colourAmong(name, known, many));
+        const before = colourAmong("student 3", known, []);
+        return [
+            of("love"), of("jose"), of("Jose"), of("luk"), of("小"), of("da"), of("ada l"),
+            sorted.map((each) => each.name), new Set(colours).size, before === colours[3],
+            colourAmong("bob", new Map(), ["bob"]) === colour("bob"),
+        ];"""
+    )
+    assert found == [
+        ["ada lovelace"], ["José"], ["José"], ["Łukasz"], ["小明"], [], ["ada lovelace"],
+        ["boss", "Émile", "s9", "s10", "zoe"], 12, True, True,
+    ]  # fmt: skip
+
+
+def test_a_command_is_not_told_as_typing() -> None:
+    typed = ["/", "/k", "/kick bob", "//etc", "/ 2", "/2", "a /b", ""]
+    assert in_node(f"return {json.dumps(typed)}.map(isCommand);") == [True] * 3 + [False] * 5
+
+
+STATE = {"status": "connected", "name": "ada", "room": "lobby", "chat": "cs101", "note": ["", False]}
+RULES = {"muted": False, "until": None, "left": None, "announce": False, "slow": 0}
+
+
+@pytest.mark.parametrize(
+    ("state", "rules", "placeholder", "is_shut", "wait"),
+    [
+        ({}, {}, "Write a message…", False, 0),
+        ({}, {"muted": True}, "A host has muted you", True, 0),
+        ({}, {"muted": True, "until": 36_000_000, "left": 60.0}, "A host has muted you until 10:00", True, 0),
+        ({}, {"muted": True, "until": 36_000_000, "left": 0.5}, "Write a message…", False, 0),
+        ({}, {"announce": True}, "Only hosts may write now", True, 0),
+        ({}, {"slow": 5}, "The room is slow: write again in 3 s", False, 3),
+        ({}, {"slow": 1.5}, "Write a message… (one every 1.5 s)", False, 0),
+        ({"status": "reconnecting"}, {}, "Not connected: what you write is sent later", False, 0),
+        ({"status": "reconnecting"}, {"announce": True}, "Only hosts may write now", True, 0),
+        ({"status": "closed"}, {}, "You are not in the chat", True, 0),
+    ],
+)
+def test_what_the_box_says(
+    state: dict[str, object], rules: dict[str, object], placeholder: str, is_shut: bool, wait: int
+) -> None:
+    told = json.dumps({**STATE, **state, "rules": {**RULES, **rules}})
+    found = in_node(f"return boxInWords({told}, true, 1000, 2500);", TZ="UTC")
+    assert found == {"words": placeholder, "isShut": is_shut, "wait": wait}
+
+
+def test_what_the_page_says_of_the_connection() -> None:
+    found = in_node(
+        f"""
+        const state = {json.dumps(STATE)};
+        const closed = {{ ...state, status: "closed", note: ["The room is locked.", true] }};
+        return [
+            statusInWords(null, false), statusInWords(state, false), statusInWords(null, true),
+            statusInWords(state, true), statusInWords(closed, true), canJoinAgain(closed, true),
+            canJoinAgain(closed, false), canJoinAgain(state, true),
+            titleOf(state), titleOf({{ ...state, chat: null }}), boxInWords(state, false, 0, 0).words,
+        ];"""
+    )
+    assert found == [
+        "This is a saved copy. Run the cell to join the chat.",
+        "The kernel was restarted or has ended. Run the cell to join again.",
+        "Connecting…", "Connected as ada", "The room is locked.", True, False, False,
+        "cs101 · lobby", "lobby", "Run the cell to join again",
+    ]  # fmt: skip
