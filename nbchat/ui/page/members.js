@@ -44,7 +44,7 @@ function makeMembers(store, call) {
 
   function showState() {
     const { members, typing, state } = store;
-    const now = Date.now();
+    const now = store.isAlive() && state?.status === "connected" ? Date.now() : Infinity; // else nobody knows
     filter.hidden = members.length <= MANY && !filter.value;
     const found = inOrder(members).filter(({ name }) => !filter.value || isFound(name, filter.value));
     const entries = found.map((each) => ({ ...each, isTyping: typing.get(each.name) > now }));

@@ -142,10 +142,10 @@ function boxInWords(state, isAlive, since, saidAgo) {
     return { ...open, words: `A host has muted you until ${timeInWords(until + 59000)}`, isShut: true };
   }
   if (announce) return { ...open, words: "Only hosts may write now", isShut: true };
-  if (state.status !== "connected") return { ...open, words: "Not connected: what you write is sent later" };
+  if (state.status !== "connected") return { ...open, words: "Sent when the chat is back" };
   if (!slow) return open;
   const wait = Math.max(0, Math.ceil(slow - saidAgo / 1000));
   const pause = slow < 60 ? `${slow} s` : `${Math.ceil(slow / 60)} min`;
-  const words = wait ? `The room is slow: write again in ${wait} s` : `Write a message… (one every ${pause})`;
+  const words = wait ? `Slow room: wait for ${wait} s` : `Write a message… (one every ${pause})`;
   return { words, isShut: false, wait };
 }
