@@ -2,7 +2,9 @@
 
 const TYPING_EVERY = 3000; // ms between two words to the others that somebody types
 
-function makeBox(store, leave) {
+// `leave()` gives the keyboard back to the notebook; `rest` is where it waits while the box is shut. (Not the
+// notebook: whoever is typing just then would press its shortcuts.)
+function makeBox(store, leave, rest) {
   const box = element("textarea", {
     class: "nbchat-box", "aria-label": "Message", rows: "1", placeholder: "Write a message…",
     "aria-autocomplete": "list", dir: "auto",
@@ -99,8 +101,8 @@ function makeBox(store, leave) {
     if (box.disabled !== isShut) {
       if (isShut) hadFocus = box.matches(":focus");
       box.disabled = isShut;
-      if (isShut && hadFocus) leave();
-      else if (hadFocus) box.focus();
+      if (isShut && hadFocus) rest.focus();
+      else if (hadFocus && rest.matches(":focus")) box.focus();
     }
     button.disabled = isShut || wait > 0;
     // What the placeholder cannot say beside something that was typed.

@@ -29,7 +29,7 @@ function makeLog(store) {
   let shownPending = "";
   let busy = 0; // changes that are not to be read out
 
-  const view = { area, append, prepend, redraw, restart, showPending, said, showDays, showState, isAtEnd: () => isFollowing };
+  const view = { area, log, append, prepend, redraw, restart, showPending, said, showDays, showState, isAtEnd: () => isFollowing };
   jump.addEventListener("click", () => {
     const over = unread ? drawn.find((each) => each.item.key === unreadKey)?.node.offsetTop : undefined;
     const isFarAhead = over > log.scrollTop + 10 && log.scrollHeight - over > log.clientHeight;

@@ -56,7 +56,7 @@ function makeView(store, el) {
   const log = makeLog(store);
   const header = makeHeader(store);
   const typing = makeTyping(store);
-  const box = makeBox(store, () => giveBack(el));
+  const box = makeBox(store, () => giveBack(el), log.log);
   const members = makeMembers(store, box.call);
   const status = makeStatus(store, root);
   root.append(
