@@ -120,14 +120,14 @@ class Stage:
 
 
 def in_node(code: str, **environment: str) -> Any:
-    """What an expression is worth in plain node, beside the page's parts that need no document. (The node is
+    """What a function's body returns in plain node, among all that the page's script defines. (The node is
     the one that drives the tests' browser, so that there always is one.)"""
-    parts = ChatPanel._esm.partition("// What all parts of the page need")[0]
-    script = f"{parts}\nconsole.log(JSON.stringify((() => {{ {code} }})()));"
+    script = f"{ChatPanel._esm}\nconsole.log(JSON.stringify((() => {{ {code} }})()));"
     node, *_ = compute_driver_executable()
     done = subprocess.run(
-        [node, "--input-type=module", "-e", script],
-        capture_output=True, check=False, encoding="utf-8", env={**os.environ, **environment}, timeout=60,
+        [node, "--input-type=module", "-"],
+        input=script, capture_output=True, check=False, encoding="utf-8", env={**os.environ, **environment},
+        timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

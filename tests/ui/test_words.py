@@ -1,4 +1,5 @@
-"""What the page says of times, people and states, and what it takes for a mention: in plain node."""
+"""What the page says of times, people and states, what it takes for a mention, and what it knows of the chat:
+in plain node."""
 
 from __future__ import annotations
 
@@ -121,3 +122,70 @@ def test_what_the_page_says_of_the_connection() -> None:
         "Connecting…", "Connected as ada", "The room is locked.", True, False, False,
         "cs101 · lobby", "lobby", "Run the cell to join again",
     ]  # fmt: skip
+
+
+STORE = """
+    const sent = [];
+    const store = makeStore((message) => sent.push(message));
+    let facts = 0;
+    let newest = 0;
+    const tell = (news) => {
+        if (news.state || news.members || news.pending) facts += 1;
+        if (news.rows) newest = news.rows.n + news.rows.rows.length - 1;
+        store.receive({ type: "news", newest, facts, ...news });
+    };
+    const part = (n, ms, rows, at, first = false) => ({ after: n - 1, n, first, ms, rows, at });
+    const members = [["ada"], ["bob"]];
+    tell({ state: { name: "ada" }, members, pending: [], rows: part(1, 0, [], [], true) });
+"""
+
+
+def test_lines_of_who_came_stand_under_their_day() -> None:
+    found = in_node(
+        STORE
+        + """
+        const midnight = new Date(2026, 10, 28).getTime();
+        const came = [["j", "bob"], ["l", "bob"], ["j", "eve"]];
+        tell({ rows: part(1, midnight, came, [[0, -2], [1, -1], [2, 1]]) });
+        tell({ rows: part(4, midnight, [["l", "eve"]], [[0, 5]]) });
+        tell({ rows: part(5, 0, [["m", "a deed", 1, 1]], [[0, midnight]]) });
+        return store.items.map((each) => [each.kind, each.steps?.length ?? each.text, each.ms - midnight]);"""
+    )
+    assert found == [["presence", 2, -2], ["presence", 2, 1], ["line", "a deed", 0]]
+
+
+def test_what_is_refused_goes_back_into_the_box_where_it_was_typed() -> None:
+    found = in_node(
+        STORE
+        + """
+        const box = (isFree, got = []) => ({ got, refuse: (text) => isFree && got.push(text) > 0 });
+        const boxes = [box(true), box(true), box(false)];
+        for (const at of [1, 2]) store.say(`typed in ${at}`, boxes[at]);
+        const marks = [...store.pending.keys()];
+        const known = [...store.pending].map(([mark, each]) => [mark, each.text]);
+        tell({ pending: [...known, ["f", "of another page"]] });
+        for (const mark of [...marks, "f", "0"]) {
+            tell({ refused: { mark, text: store.pending.get(mark)?.text ?? "x", why: "No." } });
+        }
+        tell({ pending: [] });
+        const left = [...store.pending.values()].map((each) => [each.text, each.why]);
+        return [boxes.map((each) => each.got), left];"""
+    )
+    assert found == [
+        [[], ["typed in 1"], []],
+        [["typed in 2", "not sent: No."], ["of another page", "not sent: No."]],
+    ]
+
+
+def test_a_page_asks_to_join_again_and_knows_when_its_member_spoke() -> None:
+    found = in_node(
+        STORE
+        + """
+        store.joinAgain();
+        const before = store.saidAt;
+        tell({ rows: part(1, 5, [["s", "bob", "x", 0, 1]]) });
+        const still = store.saidAt;
+        tell({ rows: part(2, 5, [["s", "ada", "x", 0, 2, 0, "mark"]]) });
+        return [sent.at(-1), before === still, Date.now() - store.saidAt < 60000, sent.length];"""
+    )
+    assert found == [{"type": "join"}, True, True, 1]
