@@ -45,12 +45,12 @@ def test_the_box_says_what_holds_and_is_shut_where_nothing_can_be_sent(stages: S
     stage.is_now(rules={"announce": True})
     expect(box).to_be_disabled()
     expect(send).to_be_disabled()
-    expect(stage.panel.get_by_role("alert")).to_have_text("Only hosts may write now.")
+    expect(stage.panel.locator("[role=alert]")).to_have_text("Only hosts may write now.")
     expect(box).to_have_value("half")
     stage.is_now()
     expect(box).to_be_enabled()
     expect(box).to_be_focused()  # as it was
-    expect(stage.panel.get_by_role("alert")).to_have_text("")
+    expect(stage.panel.locator("[role=alert]")).to_have_text("")
 
     # A mute ends by itself, by the page's clock.
     box.fill("")
@@ -71,7 +71,7 @@ def test_the_box_says_what_holds_and_is_shut_where_nothing_can_be_sent(stages: S
     box.fill("two")
     box.press("Enter")
     expect(box).to_have_value("two")
-    expect(stage.panel.get_by_role("alert")).to_have_text("Slow room: wait for 5 s.")
+    expect(stage.panel.locator("[role=alert]")).to_have_text("Slow room: wait for 5 s.")
     expect(send).to_be_disabled()
     stage.page.clock.run_for(6_000)
     expect(send).to_be_enabled()
@@ -293,7 +293,7 @@ def test_what_is_refused_comes_back_where_it_was_typed(stages: Stages) -> None:
     stage.tell(refused={"mark": mark, "text": "let me", "why": "No."})
     expect(second).to_have_value("let me")
     expect(first).to_have_value("")
-    expect(stage.panel.nth(0).get_by_role("alert")).to_have_text("")
+    expect(stage.panel.nth(0).locator("[role=alert]")).to_have_text("")
     # Of another page, or of this one before it was loaded again: in sight, until it is discarded.
     stage.tell(pending=[["f" * 16, "of another"]])
     stage.tell(refused={"mark": "f" * 16, "text": "of another", "why": "No."})

@@ -55,8 +55,8 @@ function makeOffer(store, box, take) {
     const names = [...inOrder(store.members).map((each) => each.name).filter((name) => name !== me), "everyone"];
     const ranked = names.map((name) => [foundIn(name, typed), name]).filter(([rank]) => rank >= 0);
     const matching = [0, 1].flatMap((wanted) => ranked.filter(([rank]) => rank === wanted).map(([, name]) => name));
-    // A whole name is typed: there may be others, but Enter means what stands there.
-    const isWhole = names.some((name) => plainly(name) === plainly(typed));
+    // A whole name is typed: there may be others, but Enter means what stands there. (jose is not José yet.)
+    const isWhole = names.some((name) => name.toLowerCase() === typed.toLowerCase());
     if (isWhole && matching.length === 1) matching.length = 0;
     const options = matching.slice(0, OFFERED).map((name) => ({ text: name, shown: [store.face(name), name] }));
     return { options, from, chosen: isWhole ? -1 : 0 };
