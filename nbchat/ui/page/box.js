@@ -25,7 +25,8 @@ function makeBox(store, leave, rest) {
   let hadFocus = false; // when the box was shut
   const self = {};
 
-  box.addEventListener("input", () => {
+  box.addEventListener("input", (event) => {
+    isComposing = event.isComposing === true; // an end that nobody told, for one
     grow();
     keepDraft();
     checkLength();
