@@ -96,6 +96,11 @@ class Stage:
         return self.page.evaluate("() => sent")
 
     @property
+    def said(self) -> list[str]:
+        """The texts among it."""
+        return [each["text"] for each in self.sent if each["type"] == "say"]
+
+    @property
     def panel(self) -> Locator:
         return self.page.get_by_role("group", name="Chat")
 
