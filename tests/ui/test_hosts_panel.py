@@ -190,6 +190,8 @@ def test_in_a_browser(ada: lab.Notebook, chat: nbchat.Server) -> None:
         )
         ada.panel.get_by_role("button", name="Join again").click()
         expect(ada.status).to_have_text("Connected as ada")
+        expect(ada.box).to_have_attribute("placeholder", "Only hosts may write now")  # she is none any more
+        chat.announce_only(False)
         ada.say("back")
         expect(ada.texts).to_have_text(["said", "back"])
 

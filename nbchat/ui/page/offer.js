@@ -52,7 +52,7 @@ function makeOffer(store, box, take) {
 
   function membersFor(typed, from) {
     const me = store.state?.name;
-    const names = [...inOrder(store.members).map((each) => each.name).filter((name) => name !== me), "everyone"];
+    const names = [...store.members.map((each) => each.name).filter((name) => name !== me), "everyone"];
     const ranked = names.map((name) => [foundIn(name, typed), name]).filter(([rank]) => rank >= 0);
     const matching = [0, 1].flatMap((wanted) => ranked.filter(([rank]) => rank === wanted).map(([, name]) => name));
     // A whole name is typed: there may be others, but Enter means what stands there. (jose is not José yet.)
