@@ -154,6 +154,22 @@ class RoomLimits(Struct, frozen=True, kw_only=True):
     ping: Annotated[float, Meta(gt=0, le=86400)]
 
 
+class Held(Struct, frozen=True, omit_defaults=True):
+    """Who is banned or muted, and until when (milliseconds since 1970; without it: until further notice)."""
+
+    name: str
+    until: Time | None = None
+
+
+class Standing(Struct, frozen=True, omit_defaults=True):
+    """What the room's rules mean for one member: ``announce``, only hosts may speak; ``slow``, the seconds
+    between two messages of a member who is no host; ``muted``, the mute on this member, if there is one."""
+
+    announce: bool = False
+    slow: float = 0.0
+    muted: Held | None = None
+
+
 class Welcomed(Frame, frozen=True, tag="welcome"):
     """The member is in; everything after ``head`` follows live. Sent again, it replaces the member list."""
 
@@ -165,6 +181,10 @@ class Welcomed(Frame, frozen=True, tag="welcome"):
     head: Seq
     members: list[MemberInfo]
     limits: RoomLimits
+    chat: str | None = None
+    """The chat's name, if it has one."""
+    rules: Standing | None = None
+    """What holds for this member at this moment; None: nothing does (or the server is older)."""
 
 
 class Said(Frame, frozen=True, tag="said"):
@@ -193,13 +213,6 @@ class Moderated(Frame, frozen=True, tag="moderated"):
     until: Time | None = None
     seconds: float | None = None
     target: Seq | None = None
-
-
-class Held(Struct, frozen=True, omit_defaults=True):
-    """Who is banned or muted, and until when (milliseconds since 1970; without it: until further notice)."""
-
-    name: str
-    until: Time | None = None
 
 
 class Ruled(Frame, frozen=True, tag="ruled"):
@@ -273,6 +286,8 @@ class Closing(Frame, frozen=True, tag="closing"):
     back_in: float | None = None
     final: bool = False
     """True: trying again by itself would be wrong (another connection took this session over)."""
+    code: str | None = None
+    """Why, for programs, where it is final: ``kicked``, ``banned``, ``replaced``."""
 
 
 class Slow(Frame, frozen=True, tag="slow"):

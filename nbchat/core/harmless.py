@@ -23,6 +23,7 @@ from nbchat.core.frames import (
     Ruled,
     Said,
     Slow,
+    Standing,
     TypingShown,
     Unknown,
     Welcomed,
@@ -65,13 +66,15 @@ def harmless(event: Event | Unknown, text_limit: int = _TEXT) -> Event | Unknown
                 name=name(event.name),
                 role=name(event.role),
                 room=name(event.room),
+                chat=name(event.chat) if event.chat is not None else None,
+                rules=_standing(event.rules),
                 members=[_member(info) for info in event.members[:KNOWN]],
             )
         case Refused(text=text, code=code, suggestion=suggestion):
             suggestion = name(suggestion) if suggestion is not None else None
             return replace(event, code=name(code), text=one_line(text), suggestion=suggestion)
-        case Closing(reason=reason):
-            return replace(event, reason=one_line(reason))
+        case Closing(reason=reason, code=code):
+            return replace(event, reason=one_line(reason), code=name(code) if code is not None else None)
         case Slow(seconds=seconds):
             return replace(event, seconds=max(0.0, min(seconds, _LONGEST_SLOW)))
     return event
@@ -89,6 +92,12 @@ def _name(text: str) -> str:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _standing(rules: Standing | None) -> Standing | None:
+    if rules is None or rules.muted is None:
+        return rules
+    return replace(rules, muted=_held([rules.muted])[0])
 
 
 def _held(held: list[Held]) -> list[Held]:

@@ -62,18 +62,24 @@ class Hub:
     """All rooms together. Not thread-safe: one owner.
 
     ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it);
-    ``rules`` are what hosts have decided (moderation.py). ``now`` is in seconds since 1970 where it is asked
-    for, but for those of :meth:`lost` and :meth:`expire`, which only compare.
+    ``rules`` are what hosts have decided (moderation.py); ``chat`` is the chat's name. ``now`` is in seconds
+    since 1970 where it is asked for, but for those of :meth:`lost` and :meth:`expire`, which only compare.
     """
 
     def __init__(
-        self, limits: Limits, log_id: str, new_session: Callable[[], str], rules: Moderation | None = None
+        self,
+        limits: Limits,
+        log_id: str,
+        new_session: Callable[[], str],
+        rules: Moderation | None = None,
+        chat: str | None = None,
     ) -> None:
         looks.table()  # now, not while the first member waits
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session
         self.rules = rules or Moderation()
+        self._chat = chat
         self._rooms: dict[str, Room] = {}
         self._by_conn: dict[Connection, Member] = {}
         self._by_session: dict[str, Member] = {}
@@ -151,7 +157,7 @@ class Hub:
         session = self._new_session()
         return name, [*left, *self._enter(conn, session, name, opened, address, plain=True)]
 
-    def welcome(self, conn: Connection, head: int) -> Welcomed | None:
+    def welcome(self, conn: Connection, head: int, now: float = 0.0) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
         member = self._by_conn.get(conn)
         if member is None:
@@ -166,6 +172,8 @@ class Hub:
             head=head,
             members=[other.info for other in member.room.members.values()],
             limits=RoomLimits(text=limits.text, line=limits.line, page=limits.page, ping=limits.ping),
+            chat=self._chat,
+            rules=self.rules.standing(member.room.key, member, now),
         )
 
     def _resume(
@@ -179,7 +187,10 @@ class Hub:
             del self._by_conn[member.conn]
             effects += [
                 Tell(
-                    member.conn, Closing(reason="This session goes on over another connection.", final=True)
+                    member.conn,
+                    Closing(
+                        reason="This session goes on over another connection.", final=True, code="replaced"
+                    ),
                 ),
                 Drop(member.conn),
             ]
@@ -288,7 +299,7 @@ class Hub:
             assert isinstance(out, Member)
             leaving = out.conn
             if leaving is not None:
-                effects.append(Tell(leaving, Closing(reason=verdict.why, final=True)))
+                effects.append(Tell(leaving, Closing(reason=verdict.why, final=True, code=verdict.code)))
             effects += self._leave(out)
             if leaving is not None:
                 effects.append(Drop(leaving))

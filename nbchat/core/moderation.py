@@ -23,7 +23,7 @@ from msgspec import Struct
 from nbchat.core import frames, names
 from nbchat.core.deeds import SERVER, duration, span, who
 from nbchat.core.errors import ProtocolError
-from nbchat.core.frames import Deed, Moderate, Ruled
+from nbchat.core.frames import Deed, Moderate, Ruled, Standing
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,11 +91,12 @@ class RoomRules(Struct, omit_defaults=True):
 
 class Verdict(NamedTuple):
     """What a deed brings with it: the ``deed`` itself for the log; ``shut_out``, a member to be ended with
-    the words ``why``; ``changed``, a member whose role is another one now."""
+    the words ``why`` and, for programs, a ``code``; ``changed``, a member whose role is another one now."""
 
     deed: Deed
     shut_out: Person | None = None
     why: str = ""
+    code: str = ""
     changed: Person | None = None
 
 
@@ -195,6 +196,14 @@ class Moderation:
             )
         return None
 
+    def standing(self, room: str, member: Person, now: float) -> Standing | None:
+        """What holds for a member, as it is welcomed with; None if nothing does."""
+        rules = self._of(room)
+        mutes = (mute for mute in _holding(rules.mutes, now) if mute.is_about(member.session, member.name))
+        muted = None if member.serves else next(map(_shown, mutes), None)
+        found = Standing(rules.announce, rules.slow, muted)
+        return found if found != Standing() else None
+
     def told(self, room: str, id: str, now: float, *, is_host: bool) -> Ruled:
         """What holds in a room, as a member may know it."""
         rules = self._of(room)
@@ -280,7 +289,7 @@ class Moderation:
             self._forget(room, member.session, rules)
             self._kicked[room, member.session] = None
             _bound(self._kicked, _SEEN)
-            return Verdict(deed, member, f"{who(deed.by)} removed you from this room.")
+            return Verdict(deed, member, f"{who(deed.by)} removed you from this room.", "kicked")
         if order.do == "unhost":
             if rules.hosts.pop(member.session, None) is None:
                 why = (
@@ -353,7 +362,8 @@ class Moderation:
         ban = Ban(name, session, None if is_shared else address, until)
         rules.bans = [*(each for each in rules.bans if not each.is_about(session, name)), ban][-_MOST:]
         self._forget(room, session, rules)
-        return Verdict(deed, member, f"{who(deed.by)} banned you from this room {span(until, now)}.")
+        why = f"{who(deed.by)} banned you from this room {span(until, now)}."
+        return Verdict(deed, member, why, "banned")
 
     def _past(self, room: str, order: Moderate, present: Mapping[str, Person]) -> tuple[str, str, str | None]:
         """Somebody who was in the room and is gone."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Literal
@@ -76,12 +77,16 @@ class Row(Struct, frozen=True):
     text: str = ""
     gone: tuple[int, int] | None = None
     """For "moderated": the first and last seq of the messages that were taken away."""
+    ms: int = 0
+    """When, in milliseconds since 1970: what is in the log by the server's clock; who came and went,
+    which comes without a time, by this machine's; 0 where nobody gave a clock."""
 
 
 class Transcript:
     """The newest rows and messages of one room, its members, and the last seq. One owner."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = KEPT, clock: Callable[[], int] = lambda: 0) -> None:
+        self._clock = clock
         self.rows: deque[Row] = deque(maxlen=kept)
         self.messages: deque[Message] = deque(maxlen=kept)
         self.members: dict[str, Member] = {}
@@ -194,7 +199,7 @@ class Transcript:
                 if row.message is not None and row.message.seq == event.target:
                     self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
         self.changes += gone is not None
-        self._row("moderated", event.by, text=deeds.words(event), gone=gone)
+        self._row("moderated", event.by, text=deeds.words(event), gone=gone, ms=event.at)
 
     def reach(self, seq: int) -> None:
         """Somebody goes on after this seq, which is before what came here: the history has the rest."""
@@ -257,9 +262,11 @@ class Transcript:
         message: Message | None = None,
         text: str = "",
         gone: tuple[int, int] | None = None,
+        ms: int = 0,
     ) -> None:
         self.n += 1
-        self.rows.append(Row(self.n, kind, name, message, text, gone))  # type: ignore[arg-type]
+        ms = message.ms if message is not None else ms or self._clock()
+        self.rows.append(Row(self.n, kind, name, message, text, gone, ms))  # type: ignore[arg-type]
 
 
 def _size(message: Message) -> int:

@@ -8,13 +8,14 @@ import math
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import timedelta
 from types import TracebackType
 from typing import overload
 
-from nbchat.core import arguments, names
+from nbchat.core import arguments, names, standing
 from nbchat.core.border import border, bordered
 from nbchat.core.errors import (
     BadName,
@@ -25,7 +26,7 @@ from nbchat.core.errors import (
     Unreachable,
     UsageError,
 )
-from nbchat.core.frames import Moderate, Moderated, Ruled, Rules
+from nbchat.core.frames import Moderate, Moderated, Ruled, Rules, Standing
 from nbchat.core.listing import Messages
 from nbchat.core.texts import visible
 from nbchat.core.transcript import Member, Message
@@ -110,6 +111,11 @@ class Client(HostsHand):
         return self._state.room
 
     @property
+    def chat(self) -> str | None:
+        """The chat's name, as in ``nbchat.serve("cs101")``; None if it has none."""
+        return self._state.chat
+
+    @property
     def role(self) -> str:
         """``host`` for the server's own user and for whom a host has named one, else ``member``."""
         return self._state.role
@@ -123,6 +129,15 @@ class Client(HostsHand):
     def reason(self) -> str:
         """Why the client is not connected, in words; empty when it is."""
         return self._state.reason
+
+    @property
+    def standing(self) -> Standing:
+        """What the room's rules mean for this member now: ``.announce``, True if it may not speak because
+        only hosts may; ``.slow``, the seconds that it has to leave between two messages; ``.muted``, None if
+        it is not muted, else with ``.until``, in milliseconds since 1970, None until further notice."""
+        state = self._state
+        with state.changed:
+            return standing.now(state.standing, state.role, time.time() * 1000)
 
     @property
     def members(self) -> list[Member]:
@@ -360,10 +375,15 @@ class Client(HostsHand):
         self._receiver.close()
         if threading.current_thread() not in (self._receiver.thread, self._handlers.thread):
             self._receiver.thread.join(5)
-            if self._handlers.thread is not None:
-                self._handlers.thread.join(1)
+            if (thread := self._handlers.thread) is not None:
+                thread.join(1)
             if is_first and (pending := self.pending):
                 raise NotConfirmed(_unconfirmed(pending), pending)
+
+    def _resume(self, receiver: Receiver) -> None:
+        """Go on with another thread, after this client was closed. To be called with ``changed`` held."""
+        self._receiver = self._life.receiver = self._listening.receiver = receiver
+        self._handlers.resume(receiver)
 
     def _forked(self) -> None:
         """In a forked child: its locks may be held for ever by a thread that is not there."""

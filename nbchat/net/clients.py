@@ -28,7 +28,7 @@ _MOST = 5.0
 """Seconds for a client that gives way to end."""
 
 
-@dataclass(eq=False, frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Life:
     """One client without its handle, which may be gone."""
 

@@ -152,11 +152,19 @@ class Handlers:
         state = self._state
         self._entries.append(entry)
         state.touch()
-        if self.thread is None:
-            self.thread = threading.Thread(
-                target=self._run, name=f"nbchat handlers {state.name}", daemon=True
-            )
+        self._start()
+
+    def _start(self) -> None:
+        if self.thread is None and self._entries:
+            name = f"nbchat handlers {self._state.name}"
+            self.thread = threading.Thread(target=self._run, name=name, daemon=True)
             self.thread.start()
+
+    def resume(self, receiver: Receiver) -> None:
+        """The client, which was closed, joins again. To be called with ``changed`` held."""
+        self._receiver = receiver
+        self._coroutines = Coroutines(self._stray)
+        self._start()
 
     def _end(self, entry: Entry) -> None:
         entry.is_over = True
@@ -181,10 +189,12 @@ class Handlers:
                 self._serve(entry)
             # What could not be read just now is asked for again, also if nothing happens until then.
             is_behind = any(listening.has_more(state, entry.place) for entry in entries)
-            if is_over:
-                if not self._receiver.gives_way:
-                    self._coroutines.close()
-                return
+            with state.changed:
+                if is_over and state.status == "closed":  # and it has not joined again meanwhile
+                    self.thread = None
+                    if not self._receiver.gives_way:
+                        self._coroutines.close()
+                    return
 
     def _serve(self, entry: Entry) -> None:
         state = self._state

@@ -111,7 +111,7 @@ class Listening:
 
     def __init__(self, state: State, receiver: Receiver, place: Place) -> None:
         self._state = state
-        self._receiver = receiver
+        self.receiver = receiver
         self._place = place
         self._ahead: deque[Message] = deque()
         self._lock = threading.Lock()
@@ -123,7 +123,7 @@ class Listening:
             with self._lock:
                 version = state.version
                 if not self._ahead:
-                    self._ahead.extend(after(state, self._receiver, self._place, deadline))
+                    self._ahead.extend(after(state, self.receiver, self._place, deadline))
                 message = self._ahead.popleft() if self._ahead else None
             if message is not None:
                 yield message

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
-from nbchat.core import wire
+from nbchat.core import standing, wire
 from nbchat.core.errors import (
     CertificateChanged,
     ChatError,
@@ -45,6 +45,7 @@ from nbchat.core.frames import (
     Rules,
     Said,
     Slow,
+    Standing,
     Stored,
     Trimmed,
     TypingShown,
@@ -111,6 +112,7 @@ class Receiver:
         self._is_told_away = False
         """What the server takes this member for: away or not."""
         self._final: str | None = None
+        self._final_code = "closed"
         self._hold: asyncio.TimerHandle | None = None
         self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
@@ -213,6 +215,7 @@ class Receiver:
         reason = str(error) if error is not None else self._final or "closed here"
         with self._state.changed:
             self._state.status, self._state.reason = "closed", reason
+            self._state.cause = _cause(error) if error is not None else self._final_code
             if not self.gives_way:
                 self._state.give_up()
             self._state.touch()
@@ -250,6 +253,7 @@ class Receiver:
             self._state.set(
                 status="reconnecting",
                 reason=str(reason or "The connection broke."),
+                cause=_cause(reason) if reason is not None else "Unreachable",
                 retry_at=time.monotonic() + delay,
             )
             with contextlib.suppress(TimeoutError):
@@ -347,6 +351,8 @@ class Receiver:
                         self._settle(event.id, event.seq)
             case Moderated():
                 state.transcript.apply(event)
+                if event.seq > state.told_at:
+                    state.standing = standing.after(state.standing, event, state.name)
                 if event.by == state.name:
                     self._questions.answered(event)
             case Ruled():
@@ -374,7 +380,7 @@ class Receiver:
             case Closing(reason=reason, back_in=back_in, final=final):
                 self._backoff.hint = back_in
                 if final:
-                    self._final = reason
+                    self._final, self._final_code = reason, event.code or "closing"
                 if self._conn is not None:
                     self._conn.fail(PeerError(reason))
             case Slow(seconds=seconds):
@@ -390,7 +396,8 @@ class Receiver:
         state.typing.clear()
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
-        state.status, state.reason = "connected", ""
+        state.status, state.reason, state.cause = "connected", "", ""
+        state.chat, state.standing, state.told_at = event.chat, event.rules or Standing(), event.head
         state.text_limit, state.page_limit = event.limits.text, event.limits.page
         self.ping, self._welcome_at = event.limits.ping, time.monotonic()
         if state.start is None:
@@ -440,6 +447,7 @@ class Receiver:
                 self._hold = self._loop.call_later(_AGAIN, self._release)
         elif message is not None:
             del self._state.pending[message.id]
+            self._state.standing = standing.refused(self._state.standing, event.code)
             message.settle(error=error)
             if not message.auto:  # nobody typed that
                 self._state.refused.append(message)
@@ -502,3 +510,8 @@ class Receiver:
                 patience = _CLOSE if isinstance(self._conn, NativeConnection) else _PLAIN_CLOSE
                 await asyncio.wait([self._conn.ended], timeout=patience)
             self._conn.abort()
+
+
+def _cause(error: BaseException) -> str:
+    """An error in one word, for programs: its code, or its class."""
+    return str(getattr(error, "code", "") or type(error).__name__)

@@ -88,6 +88,7 @@ class Shell:
         known_keys: list[Key],
         *,
         allows_plain: bool,
+        chat: str | None = None,
         keep: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
     ) -> None:
@@ -95,7 +96,7 @@ class Shell:
         self.limits = limits
         self.allows_plain = allows_plain
         rules = Moderation(store.meta.get(KEY, "{}"))
-        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules)
+        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules, chat)
         self._store = store
         self._clock = clock or now
         self._moved = now.moved
@@ -207,7 +208,7 @@ class Shell:
         self._openedof[conn] = room
 
         def begin(head: int) -> bool:
-            welcome = self.hub.welcome(conn, head)
+            welcome = self.hub.welcome(conn, head, self._clock())
             if welcome is None or not conn.is_open:
                 return False
             conn.tell(welcome)

@@ -17,6 +17,7 @@ from typing import Any
 from nbchat.core import arguments, texts
 from nbchat.core.border import bordered
 from nbchat.core.errors import Closed, NotConfirmed
+from nbchat.core.frames import Standing
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Transcript
 
@@ -83,9 +84,16 @@ class State:
         self.role = "member"
         self.status = "connecting"
         self.reason = ""
+        self.cause = ""
+        """Why it is not connected, for programs: a code of docs/wire.md, an error's class, or "closed"."""
+        self.chat: str | None = None
+        self.standing = Standing()
+        """What the room's rules mean for this member, as the server told it last."""
+        self.told_at = 0
+        """The room's last seq when it did; what hosts did up to there is in it."""
         self.retry_at = 0.0
         """When the next attempt to connect is due, by time.monotonic()."""
-        self.transcript = Transcript()
+        self.transcript = Transcript(clock=lambda: int(time.time() * 1000))
         self.pending: dict[str, Outgoing] = {}
         self.refused: deque[Outgoing] = deque(maxlen=100)
         """Messages that the server refused, with their errors, for a face to give back to its person."""

@@ -222,7 +222,9 @@ class ServerThread:
             host_key = new_key("host", None)
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
-        shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
+        shell = Shell(
+            store, options.limits, kept, allows_plain=options.plain, chat=options.name, keep=options.keep
+        )
         await shell.keeper.begin()
         doors, pin = self._doors(shell)
         # asyncio tries so often at each wake-up, also when no descriptor is left: a small number there, and

@@ -45,6 +45,8 @@ def obey(client: Client, line: str) -> str | None:
         return line[1:] if _SLASHED.match(line) else line
     word, rest = match[1].lower(), match[2].strip()
     command = COMMANDS.get(word)
+    if command is None and (way := _ELSEWHERE.get(word)) is not None:
+        raise UsageError(f"There is no /{word} here, and nothing was sent. {way}")
     if command is None:
         raise UsageError(
             f"/{match[1]} is no command, and was not sent. /help lists the commands. "
@@ -58,6 +60,14 @@ def obey(client: Client, line: str) -> str | None:
     else:
         client._receiver.ask(made).add_done_callback(lambda done: _answer(client, done))
     return None
+
+
+def listed() -> list[dict[str, str | bool]]:
+    """The commands, for a page to offer: ``word``, ``usage``, ``help``, ``forHosts``."""
+    return [
+        {"word": word, "usage": each.usage, "help": each.help, "forHosts": each.for_hosts}
+        for word, each in COMMANDS.items()
+    ]
 
 
 def typed(text: str) -> str:
@@ -182,6 +192,35 @@ COMMANDS = {
     "hosts": Command("/hosts", "shows who is host", _hosts, for_hosts=False),
     "help": Command("/help", "shows this", _help, for_hosts=False),
 }  # fmt: skip
+
+_RENAME = (
+    'A name is chosen where one joins: nbchat.join(name="…") in a cell, run again; '
+    "in a terminal: nbchat join --name …"
+)
+_PRIVATE = "Nothing is private here: everybody in the room reads everything. @name calls somebody."
+_WHO = (
+    "Who is here stands beside the messages; in a terminal /hosts names the hosts; in a cell: client.members"
+)
+_LEAVE = "To leave, close the notebook or run client.close() in a cell; in a terminal: quit"
+_ROOM = (
+    'A room is chosen where one joins: nbchat.join(room="…") in a cell; in a terminal: nbchat join --room …'
+)
+_INVITE = "Who serves makes a link: server.invite() in a cell."
+_ELSEWHERE = {
+    **dict.fromkeys(("nick", "name", "rename"), _RENAME),
+    **dict.fromkeys(("me", "action"), "Say it in words of your own; *stars* make them slanted."),
+    **dict.fromkeys(("msg", "m", "w", "whisper", "dm", "tell", "query", "pm"), _PRIVATE),
+    **dict.fromkeys(("who", "whois", "names", "users", "members", "list"), _WHO),
+    **dict.fromkeys(("quit", "exit", "leave", "part", "bye"), _LEAVE),
+    **dict.fromkeys(("join", "room", "channel", "j"), _ROOM),
+    **dict.fromkeys(("invite", "link"), _INVITE),
+    **dict.fromkeys(("op", "mod", "admin"), "A host makes another one: /host bob"),
+    **dict.fromkeys(("deop", "unmod"), "Who serves takes it back: /unhost bob"),
+    **dict.fromkeys(("timeout", "silence", "quiet"), "A host mutes somebody for some minutes: /mute bob 10"),
+    **dict.fromkeys(("away", "afk", "back"), "Who does not use the page for five minutes is shown as away."),
+    **dict.fromkeys(("commands", "h", "man"), "/help lists the commands."),
+}
+"""What other chats call by a command, and the way that exists here."""
 
 
 # ── words ───────────────────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,7 @@ from nbchat.core.transcript import Row
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
-from nbchat.ui import commands
+from nbchat.ui import commands, notes
 from nbchat.ui.rendered import Rendered
 
 if TYPE_CHECKING:
@@ -229,7 +229,10 @@ class Feed:
         if "members" in news:
             self._know(transcript.members)
         if "state" in news:
-            news["state"] = {**news["state"], "retry_in": max(0.0, state.retry_at - time.monotonic())}
+            fact, until = news["state"], news["state"]["rules"]["until"]
+            left = until and max(0.0, until / 1000 - time.time())
+            retry_in = max(0.0, state.retry_at - time.monotonic())
+            news["state"] = {**fact, "retry_in": retry_in, "rules": {**fact["rules"], "left": left}}
         typing = [name for name, heard in state.typing.items() if heard > self._typing_at]
         if typing:
             self._typing_at = max(state.typing[name] for name in typing)
@@ -245,10 +248,13 @@ class Feed:
             "state",
             {
                 "status": state.status,
-                "reason": state.reason,
+                "note": notes.note(state),
                 "retry_in": state.retry_at,
                 "name": state.name,
                 "room": state.room,
+                "chat": state.chat,
+                "role": state.role,
+                "rules": self._standing(),
                 "log": state.transcript.log_id,
                 "limit": state.text_limit,
                 "saves": self.saves,
@@ -257,6 +263,15 @@ class Feed:
         members = state.transcript.members.values()
         yield "members", [[str(each), each.role, each.plain, each.away] for each in members]
         yield "pending", [[each.id, each.text] for each in islice(state.pending.values(), _PENDING)]
+
+    def _standing(self) -> dict[str, Any]:
+        held = self._client.standing
+        return {
+            "muted": held.muted is not None,
+            "until": held.muted and held.muted.until,
+            "announce": held.announce,
+            "slow": held.slow,
+        }
 
     def _spread(
         self,
@@ -304,10 +319,12 @@ class Feed:
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
         out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with the first and last seq of what was taken away.
+        or name]``, with the first and last seq of what was taken away; ``at`` has the times of these, each as
+        ``[place, ms since the first message]``.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
+        times = [[place, row.ms - base] for place, row in enumerate(rows) if row.message is None and row.ms]
         size = 0
         for row in rows:
             message = row.message
@@ -326,7 +343,7 @@ class Feed:
                 entry += [int(is_mention), *([message.id] if is_own else [])]
             packed.append(entry)
             size += len(html) + 40
-        return {"ms": base, "rows": packed}, size
+        return {"ms": base, "rows": packed, **({"at": times} if times else {})}, size
 
     def _know(self, names: Iterable[str]) -> None:
         """Remember these names: of who is there or was seen, the newest stay."""

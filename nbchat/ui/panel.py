@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import time
@@ -21,7 +22,8 @@ from IPython.display import publish_display_data
 
 from nbchat.core import arguments
 from nbchat.core.border import border, bordered
-from nbchat.core.errors import ChatError, NoServerFound, NotConfirmed, UsageError
+from nbchat.core.errors import ChatError, Closed, NoServerFound, NotConfirmed, UsageError
+from nbchat.net.again import join_again
 from nbchat.net.client import Client
 from nbchat.net.link import Address, is_link, pasted
 from nbchat.ui import commands, saved
@@ -29,7 +31,7 @@ from nbchat.ui.ask import ask
 from nbchat.ui.feed import Feed
 
 _PAGE = Path(__file__).parent / "page"
-_SCRIPTS = ("looks", "rows", "log", "box", "sides", "menu", "panel")
+_SCRIPTS = ("words", "looks", "rows", "log", "offer", "box", "members", "sides", "keep", "panel")
 _MARK = re.compile(r"[0-9a-f]{16}")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,3}")
 _COPY_PACE = 10.0
@@ -49,7 +51,12 @@ class ChatPanel(anywidget.AnyWidget):
     """
 
     # An anywidget's script is one module: these have no imports, and the last one exports.
-    _esm = "\n".join((_PAGE / f"{name}.js").read_text("utf-8") for name in _SCRIPTS)
+    _esm = "\n".join(
+        [
+            f"const COMMANDS = {json.dumps(commands.listed())};",
+            *((_PAGE / f"{name}.js").read_text("utf-8") for name in _SCRIPTS),
+        ]
+    )
     _css = (_PAGE / "panel.css").read_text("utf-8")
 
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
@@ -102,6 +109,8 @@ class ChatPanel(anywidget.AnyWidget):
                         self._feed.done(mark)
                     else:
                         self.client._send(said, id=mark)
+                except Closed:
+                    self._feed.refuse(mark, text, "You are not in the chat now.")
                 except ChatError as error:
                     self._feed.refuse(mark, text, str(error))
             case {"type": "older", "before": int(before), "seq": int() | None as seq}:
@@ -116,6 +125,8 @@ class ChatPanel(anywidget.AnyWidget):
                 self.save = on
             case {"type": "recall"}:
                 self._feed.recall()
+            case {"type": "join"}:
+                join_again(self.client)
 
     # ── what a cell shows ──
 

@@ -18,6 +18,7 @@ from nbchat.core.frames import (
     MemberInfo,
     Moderate,
     Moderated,
+    Refused,
     Rules,
     Say,
     Typing,
@@ -75,7 +76,8 @@ class Room:
 def code(effects):
     """The code of a refusal, None if there is none."""
     return next(
-        (each.frame.code for each in effects if isinstance(each, Tell) and hasattr(each.frame, "code")), None
+        (each.frame.code for each in effects if isinstance(each, Tell) and isinstance(each.frame, Refused)),
+        None,
     )
 
 

@@ -172,5 +172,5 @@ def test_what_is_typed_without_a_connection_is_pale_until_it_is_there(
     expect(pale).to_contain_text("waiting for the connection")
     assert ada.texts.count() == 0
     ada.run("panel.client.close()")
-    expect(ada.status).to_contain_text("Closed")
+    expect(ada.status).to_have_text("You left this chat.")
     expect(pale).to_contain_text("nobody hears this yet")  # nothing typed is lost from sight

@@ -118,7 +118,7 @@ def test_a_restarted_kernel_is_told(opener: Opener) -> None:
     )
     expect(first.members).to_have_count(1, timeout=30_000)
     second.page.clock.run_for(20_000)
-    expect(second.status).to_contain_text("Run the cell again")
+    expect(second.status).to_contain_text("Run the cell to join again")
     lab.run_all(second.page)
     second.page.clock.run_for(2_000)
     expect(first.members).to_have_count(2, timeout=30_000)

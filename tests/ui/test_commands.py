@@ -194,3 +194,30 @@ def test_a_plain_server_knows_no_hosts(server: nbchat.Server) -> None:
             commands.obey(pete, "/lock")
         with pytest.raises(nbchat.errors.Refused, match="knows no hosts"):
             pete.lock()
+
+
+@pytest.mark.parametrize(
+    ("line", "way"),
+    [
+        ("/nick bobby", "nbchat.join"), ("/me waves", "in words of your own"),
+        ("/msg bob hi", "Nothing is private"),
+        ("/w bob hi", "@name"), ("/who", "beside the messages"), ("/QUIT", "close the notebook"),
+        ("/op bob", "/host bob"), ("/timeout bob 5", "/mute bob 10"), ("/join #cs101", "room="),
+        ("/invite bob", "server.invite"),
+    ],
+)  # fmt: skip
+def test_what_other_chats_have_is_refused_by_the_way_that_exists_here(
+    ada: nbchat.Client, line: str, way: str
+) -> None:
+    with pytest.raises(UsageError, match=f"There is no {line.split()[0].lower()} here") as refused:
+        commands.obey(ada, line)
+    assert way in str(refused.value)
+    assert ada.messages == []
+
+
+def test_a_page_offers_every_command() -> None:
+    listed = {str(each["word"]): each for each in commands.listed()}
+    assert listed.keys() == commands.COMMANDS.keys()
+    assert not listed["help"]["forHosts"]
+    assert listed["kick"]["forHosts"]
+    assert listed["mute"]["usage"] == "/mute bob 10"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,17 +156,19 @@ def test_in_a_browser(ada: lab.Notebook, chat: nbchat.Server) -> None:
         boss.redact(texts[1].seq or 0)
         expect(ada.texts).to_have_text(["one", "A host took this message away.", "three"])
         assert "message 3" in (ada.texts.nth(2).get_attribute("title") or "")
+        ada.box.fill("let me speak")
         boss.mute("ada", 10)
         expect(ada.log).to_contain_text("boss muted ada for 10 minutes")
-        ada.say("let me speak")
-        expect(ada.panel.locator("[role=alert]")).to_contain_text(
-            "A host has muted you for another 10 minutes"
-        )
+        expect(ada.box).to_be_disabled()
+        expect(ada.box).to_have_attribute("placeholder", re.compile("A host has muted you until ..:.."))
+        expect(ada.panel.locator("[role=alert]")).to_contain_text("A host has muted you until")
         expect(ada.box).to_have_value("let me speak")
         boss.clear()
         expect(ada.log).to_contain_text("boss cleared the room")
         expect(ada.texts).to_have_count(0)
         boss.unmute("ada")
+        expect(ada.box).to_be_enabled()
+        expect(ada.panel.locator("[role=alert]")).to_have_text("")
         boss.make_host("ada")
         expect(ada.members.filter(has_text="ada")).to_contain_text("host")
         ada.say("/help")
@@ -176,6 +179,21 @@ def test_in_a_browser(ada: lab.Notebook, chat: nbchat.Server) -> None:
         ada.say("said")
         expect(ada.texts).to_have_text(["said"])
         assert boss.wait_for(lambda message: message.by == "ada").text == "said"
+        corners = [
+            ada.panel.locator(part).evaluate("node => getComputedStyle(node).borderRadius")
+            for part in (".nbchat-box", ".nbchat-send")
+        ]
+        assert corners == ["6px", "6px"], "JupyterLab has rules for buttons of its own"
+        chat.kick("ada")
+        expect(ada.status).to_have_text(
+            "You are no longer in this chat: The host removed you from this room."
+        )
+        ada.panel.get_by_role("button", name="Join again").click()
+        expect(ada.status).to_have_text("Connected as ada")
+        expect(ada.box).to_have_attribute("placeholder", "Only hosts may write now")  # she is none any more
+        chat.announce_only(False)
+        ada.say("back")
+        expect(ada.texts).to_have_text(["said", "back"])
 
 
 # ── a terminal ──────────────────────────────────────────────────────────────────────────────────

@@ -65,7 +65,16 @@ class Page:
         if self.last is not None and news["newest"] > self.last:
             self.gaps.append(news["newest"])
 
-    def take_rows(self, after: int, n: int, first: bool, ms: int, rows: list[list[Any]]) -> None:
+    def take_rows(
+        self,
+        after: int,
+        n: int,
+        first: bool,
+        ms: int,
+        rows: list[list[Any]],
+        at: list[list[int]] | None = None,
+    ) -> None:
+        self.times = {n + place: ms + time for place, time in at or []}
         if self.last is None:
             if not first:
                 return
@@ -300,7 +309,7 @@ def test_pending_messages_are_told_until_they_are_in_the_chat(server: nbchat.Ser
     panel = opened(nbchat.join(server, name="ada"), page)
     server.stop()
     page.until(lambda: page.state.get("status") == "reconnecting")
-    assert page.state["reason"]
+    assert page.state["note"] == ("Reconnecting: the chat does not answer.", False)
     assert page.state["retry_in"] >= 0
     ask(panel, {"type": "say", "mark": "0" * 16, "text": "while nobody listens"})
     page.until(lambda: page.facts["pending"] == [["0" * 16, "while nobody listens"]])

@@ -159,7 +159,7 @@ def test_nothing_that_a_server_says_does_anything(desk: lab.Notebook) -> None:
         assert not desk.page.evaluate(f"text => /{HIDDEN}/u.test(text)", shown)
         desk.box.fill("")
         server.say({"type": "closing", "reason": f"{me}\nConnected as ada", "final": True})
-        expect(desk.status).to_have_text(f"Closed: {me}␊Connected as ada")
+        expect(desk.status).to_have_text(f"You are no longer in this chat: {me}␊Connected as ada")
         assert [
             each
             for each in found

@@ -1,39 +1,46 @@
-// The text box: what is typed, and everything that helps to type it.
+// The text box: what is typed, and whether it can be sent.
 
-const COMPLETED = 6; // members offered for an @
 const TYPING_EVERY = 3000; // ms between two words to the others that somebody types
 
-function makeBox(store, leave) {
+// `leave()` gives the keyboard back to the notebook; `rest` is where it waits while the box is shut. (Not the
+// notebook: whoever is typing just then would press its shortcuts.)
+function makeBox(store, leave, rest) {
   const box = element("textarea", {
     class: "nbchat-box", "aria-label": "Message", rows: "1", placeholder: "Write a message…",
-    "aria-autocomplete": "list",
+    "aria-autocomplete": "list", dir: "auto",
   });
   const button = element("button", { class: "nbchat-send", type: "button" }, "Send");
   const problem = element("div", { class: "nbchat-problem", role: "alert" });
-  const offer = element("ul", {
-    class: "nbchat-offer", role: "listbox", "aria-label": "Members to mention", id: `nbchat-offer-${nextId()}`,
-    hidden: "",
+  const offer = makeOffer(store, box, (from, text) => {
+    const rest = box.value.slice(box.selectionStart);
+    const start = `${box.value.slice(0, from)}${text} `;
+    setValue(start + rest.replace(/^ /, ""));
+    box.setSelectionRange(start.length, start.length);
   });
-  const area = element("div", { class: "nbchat-write" }, offer, box, button);
+  const area = element("div", { class: "nbchat-write" }, offer.list, box, button);
   let draftKey = null; // of what is typed, in the browser's storage: it survives a reload
   let typedAt = -Infinity;
   let isRecalling = false;
-  let found = { names: [], from: 0, chosen: 0 };
+  let isComposing = false; // in an input method: Enter ends a word there
+  let hadFocus = false; // when the box was shut
+  const self = {};
 
-  box.addEventListener("input", () => {
+  box.addEventListener("input", (event) => {
+    isComposing = event.isComposing === true; // an end that nobody told, for one
     grow();
     keepDraft();
     checkLength();
-    complete();
-    if (box.value.trim() && Date.now() - typedAt > TYPING_EVERY) {
+    offer.update();
+    if (box.value.trim() && !isCommand(box.value) && Date.now() - typedAt > TYPING_EVERY) {
       typedAt = Date.now();
       store.send({ type: "typing" });
     }
   });
   box.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the notebook's shortcuts are not meant
-    if (event.isComposing || event.keyCode === 229) return; // Enter that ends a word in an input method
-    if (!offer.hidden && chooseByKey(event.key)) return event.preventDefault();
+    if (isComposing || event.isComposing || event.keyCode === 229) return;
+    const isPlain = !(event.shiftKey || event.ctrlKey || event.altKey || event.metaKey);
+    if (isPlain && offer.byKey(event.key)) return event.preventDefault();
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
@@ -46,18 +53,27 @@ function makeBox(store, leave) {
       leave();
     }
   });
-  box.addEventListener("blur", () => (offer.hidden = true));
+  box.addEventListener("compositionstart", () => (isComposing = true));
+  box.addEventListener("compositionend", () => (isComposing = false));
   button.addEventListener("click", () => {
     send();
     box.focus();
   });
 
-  return {
+  return Object.assign(self, {
     area,
     problem,
+    end: offer.end,
+    // Call a member: the name behind what is there.
+    call(name) {
+      const gap = /(^|\s)$/u.test(box.value) ? "" : " ";
+      setValue(`${box.value}${gap}@${name} `);
+      box.focus();
+      box.setSelectionRange(box.value.length, box.value.length);
+    },
     // A message came back. True if there was room for it.
     refuse(text, why) {
-      const isRoom = !box.value;
+      const isRoom = !box.value && box.isConnected;
       if (isRoom) setValue(text);
       problem.textContent = why;
       return isRoom;
@@ -68,15 +84,41 @@ function makeBox(store, leave) {
     },
     showState() {
       const { state } = store;
+      showWhatHolds();
       if (!state || draftKey) return;
       draftKey = `nbchat draft ${state.log} ${state.room} ${state.name}`;
       if (!box.value) setValue(stored((storage) => storage.getItem(draftKey)) ?? "");
     },
-  };
+  });
+
+  function whatHolds() {
+    const now = Date.now();
+    return boxInWords(store.state, store.isAlive(), now - (store.state?.at ?? now), now - store.saidAt);
+  }
+
+  function showWhatHolds() {
+    const { words, isShut, wait } = whatHolds();
+    if (box.placeholder !== words) box.placeholder = words;
+    if (box.disabled !== isShut) {
+      if (isShut) hadFocus = box.matches(":focus");
+      box.disabled = isShut;
+      if (isShut && hadFocus) rest.focus();
+      else if (hadFocus && rest.matches(":focus")) box.focus();
+    }
+    button.disabled = isShut || wait > 0;
+    // What the placeholder cannot say beside something that was typed.
+    const why = box.value && (isShut || wait) ? `${words}.` : "";
+    if (why ? problem.textContent === "" || "isState" in problem.dataset : "isState" in problem.dataset) {
+      setText(problem, why);
+      problem.toggleAttribute("data-is-state", why !== "");
+    }
+  }
 
   function send() {
     if (!box.value.trim() || !checkLength()) return;
-    store.say(box.value);
+    const { isShut, wait } = whatHolds();
+    if (isShut || (wait && !isCommand(box.value))) return showWhatHolds();
+    store.say(box.value, self);
     setValue("");
     problem.textContent = "";
   }
@@ -86,7 +128,7 @@ function makeBox(store, leave) {
     grow();
     keepDraft();
     checkLength();
-    offer.hidden = true;
+    offer.close();
   }
 
   function grow() {
@@ -118,66 +160,6 @@ function makeBox(store, leave) {
     box.setAttribute("aria-invalid", String(!isFine));
     return isFine;
   }
-
-  // ── @ offers members ──
-
-  function complete() {
-    const before = box.value.slice(0, box.selectionStart);
-    const match = box.selectionStart === box.selectionEnd && before.match(/(?:^|[\s(])@([^@\n]{0,32})$/u);
-    const names = match ? candidates(match[1]) : [];
-    found = { names, from: match ? before.length - match[1].length : 0, chosen: 0 };
-    showOffer();
-  }
-
-  function candidates(begin) {
-    const wanted = begin.toLowerCase();
-    const me = store.state?.name;
-    return [...store.members.map((each) => each.name).filter((name) => name !== me), "everyone"]
-      .filter((name) => name.toLowerCase().startsWith(wanted) && name.toLowerCase() !== wanted)
-      .slice(0, COMPLETED);
-  }
-
-  function showOffer() {
-    offer.hidden = !found.names.length;
-    offer.replaceChildren(
-      ...found.names.map((name, index) => {
-        const option = element(
-          "li", { role: "option", id: `${offer.id}-${index}`, "aria-selected": String(index === found.chosen) },
-          face(name), name,
-        );
-        option.addEventListener("pointerdown", (event) => {
-          event.preventDefault(); // the box keeps the focus
-          accept(name);
-        });
-        return option;
-      }),
-    );
-    if (offer.hidden) {
-      box.removeAttribute("aria-activedescendant");
-      box.removeAttribute("aria-controls");
-    } else {
-      box.setAttribute("aria-controls", offer.id);
-      box.setAttribute("aria-activedescendant", `${offer.id}-${found.chosen}`);
-    }
-  }
-
-  function chooseByKey(key) {
-    const count = found.names.length;
-    if (key === "ArrowDown" || key === "ArrowUp") {
-      found.chosen = (found.chosen + (key === "ArrowDown" ? 1 : count - 1)) % count;
-      showOffer();
-    } else if (key === "Enter" || key === "Tab") accept(found.names[found.chosen]);
-    else if (key === "Escape") offer.hidden = true;
-    else return false;
-    return true;
-  }
-
-  function accept(name) {
-    const rest = box.value.slice(box.selectionStart);
-    const start = `${box.value.slice(0, found.from)}${name} `;
-    setValue(start + rest.replace(/^ /, ""));
-    box.setSelectionRange(start.length, start.length);
-  }
 }
 
 // Storage that may be forbidden (a sandboxed frame) or full: a draft is then not kept.
@@ -188,5 +170,3 @@ function stored(use) {
     return null;
   }
 }
-
-const nextId = () => (nextId.last = (nextId.last ?? 0) + 1);

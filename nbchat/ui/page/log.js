@@ -6,6 +6,7 @@ const ELEMENTS = 25000; // and elements: a message of code may have hundreds
 const STEP = 100; // rows by which the window moves
 const NEAR = 600; // pixels from its edge at which it does
 const GROUP = 5 * 60000; // ms in which messages of one author stand under one name
+const READ = 10000; // ms for which the line over the new ones stays after they were read
 
 function makeLog(store) {
   const rows = element("div", { class: "nbchat-rows" });
@@ -23,8 +24,12 @@ function makeLog(store) {
   let unread = 0;
   let unreadKey = null; // of the row over which the line stands
   let top = 0; // where it was scrolled to when it could be seen
+  let height = 0; // and how high it was then
+  let readAt = null; // when what is under the line was read
+  let shownPending = "";
+  let busy = 0; // changes that are not to be read out
 
-  const view = { area, append, prepend, redraw, restart, showPending, said, showState: onScroll, isAtEnd: () => isFollowing };
+  const view = { area, log, append, prepend, redraw, restart, showPending, said, showDays, showState, isAtEnd: () => isFollowing };
   jump.addEventListener("click", () => {
     const over = unread ? drawn.find((each) => each.item.key === unreadKey)?.node.offsetTop : undefined;
     const isFarAhead = over > log.scrollTop + 10 && log.scrollHeight - over > log.clientHeight;
@@ -40,7 +45,7 @@ function makeLog(store) {
     else if (log.scrollTop !== top) moveTo(top);
     onScroll();
   });
-  sizes.observe(log);
+  for (const each of [log, rows, waiting]) sizes.observe(each); // what grows below is followed, too
   const onShown = () => isSeen() && isFollowing && markRead();
   document.addEventListener("visibilitychange", onShown);
   view.end = () => {
@@ -53,12 +58,14 @@ function makeLog(store) {
   // ── what the store tells ──
 
   function restart() {
-    drawn = [];
-    elements = 0;
-    rows.replaceChildren();
-    draw(store.items.slice(-STEP), 0);
-    showPending();
-    toEnd();
+    quietly(() => {
+      drawn = [];
+      elements = 0;
+      rows.replaceChildren();
+      draw(store.items.slice(-STEP), 0);
+      showPending();
+      toEnd();
+    });
   }
 
   function append(items) {
@@ -77,14 +84,15 @@ function makeLog(store) {
   }
 
   function prepend(items) {
-    log.setAttribute("aria-busy", "true"); // old messages are no news
     const old = drawn[0];
-    if (items.length && old && store.items[items.length] === old.item) {
-      extendUp();
-      redraw(old.item);
-    }
+    const changed = drawn.slice(0, drawn.findIndex(({ item }) => item.kind === "said") + 1 || 1);
+    quietly(() => {
+      if (items.length && old && store.items[items.length] === old.item) {
+        extendUp();
+        for (const { item } of changed) redraw(item); // something stands before it now
+      }
+    });
     if (isFollowing) moveTo(log.scrollHeight);
-    requestAnimationFrame(() => log.removeAttribute("aria-busy"));
     onScroll();
   }
 
@@ -100,24 +108,55 @@ function makeLog(store) {
   }
 
   function said() {
-    const line = unreadKey;
-    unreadKey = null;
-    const over = drawn.find((each) => each.item.key === line);
-    if (over) redraw(over.item);
+    takeLine();
     toEnd();
   }
 
+  // The line over the new ones goes.
+  function takeLine() {
+    const line = unreadKey;
+    unreadKey = readAt = null;
+    const over = drawn.find((each) => each.item.key === line);
+    if (over) quietly(() => redraw(over.item));
+  }
+
+  // The day has changed.
+  function showDays() {
+    quietly(() => {
+      for (const { item, node } of drawn) {
+        const day = node.querySelector(".nbchat-day > span");
+        if (day) setText(day, dayInWords(item.ms));
+      }
+    });
+  }
+
+  function showState() {
+    onScroll();
+    if (readAt !== null && isFollowing && isSeen() && Date.now() - readAt > READ) takeLine();
+  }
+
   function showPending() {
-    const made = [...store.pending.values()].map((each) =>
-      element(
-        "div", { class: "nbchat-pale" },
-        element("div", { class: "nbchat-text", dir: "auto" }, each.text),
-        element("div", { class: "nbchat-why" }, whyPending(each)),
-      ),
-    );
-    if (!made.length && !waiting.childElementCount) return;
-    waiting.replaceChildren(...made);
+    const entries = [...store.pending].map(([mark, each]) => [mark, each.text, whyPending(each)]);
+    const key = JSON.stringify(entries);
+    if (key === shownPending) return;
+    shownPending = key;
+    waiting.replaceChildren(...entries.map(([mark, text, why]) => pale(mark, text, why)));
     if (isFollowing) moveTo(log.scrollHeight);
+  }
+
+  function pale(mark, text, why) {
+    const note = element("div", { class: "nbchat-why" }, why);
+    if (store.pending.get(mark).why) {
+      const discard = element("button", { class: "nbchat-discard", type: "button" }, "Discard");
+      discard.addEventListener("click", () => {
+        store.pending.delete(mark);
+        store.tell("showPending");
+      });
+      note.append(discard);
+    }
+    return element(
+      "div", { class: "nbchat-pale" }, element("div", { class: "nbchat-text", dir: "auto" }, text), note,
+    );
   }
 
   function whyPending({ isKnown, at, why }) {
@@ -131,6 +170,9 @@ function makeLog(store) {
 
   function onScroll() {
     if (!log.clientHeight) return;
+    // Nobody has scrolled where the box has grown, or a message: the newest stay in sight.
+    if (isFollowing && log.clientHeight !== height) moveTo(log.scrollHeight);
+    height = log.clientHeight;
     top = log.scrollTop;
     const below = log.scrollHeight - top - log.clientHeight;
     const isTail = drawn.at(-1)?.item === store.items.at(-1);
@@ -152,22 +194,36 @@ function makeLog(store) {
 
   function extendUp() {
     const at = drawn.length ? find(drawn[0].item) : store.items.length;
-    keepPlace(() => draw(store.items.slice(Math.max(0, at - STEP), at), 0));
-    if (!isFollowing) shrink("bottom");
+    quietly(() => {
+      keepPlace(() => draw(store.items.slice(Math.max(0, at - STEP), at), 0));
+      if (!isFollowing) shrink("bottom");
+    });
   }
 
   function extendDown() {
     const at = find(drawn.at(-1).item) + 1;
-    draw(store.items.slice(at, at + STEP), drawn.length);
-    keepPlace(() => shrink("top"));
+    quietly(() => {
+      draw(store.items.slice(at, at + STEP), drawn.length);
+      keepPlace(() => shrink("top"));
+    });
+  }
+
+  // Rows that come into the page and go because the window moves are no news: not to be read out.
+  function quietly(change) {
+    log.setAttribute("aria-busy", "true");
+    change();
+    busy += 1;
+    requestAnimationFrame(() => requestAnimationFrame(() => --busy || log.removeAttribute("aria-busy")));
   }
 
   function toEnd() {
     if (drawn.at(-1)?.item !== store.items.at(-1)) {
-      drawn = [];
-      elements = 0;
-      rows.replaceChildren();
-      draw(store.items.slice(-STEP), 0);
+      quietly(() => {
+        drawn = [];
+        elements = 0;
+        rows.replaceChildren();
+        draw(store.items.slice(-STEP), 0);
+      });
     }
     isFollowing = true;
     moveTo(log.scrollHeight);
@@ -223,12 +279,14 @@ function makeLog(store) {
     if (!unread) {
       const over = drawn.find((each) => each.item.key === unreadKey);
       unreadKey = news[0].key;
+      readAt = null;
       if (over) redraw(over.item);
     }
     unread += news.length;
   }
 
   function markRead() {
+    if (unread) readAt = Date.now();
     unread = 0;
     showJump();
   }
@@ -242,30 +300,37 @@ function makeLog(store) {
   // ── one row ──
 
   function makeRow(item) {
-    const node = element("div", { class: "nbchat-row" });
-    if (item.kind === "said") drawSaid(node, item);
+    const row = element("div", { class: "nbchat-row" });
+    const over = dividers(item);
+    if (item.kind === "said") drawSaid(row, item, over.length > 0);
     else {
       const words = item.kind === "presence" ? presenceInWords(item.steps) : [item.text];
       const isList = item.text?.includes("\n");
-      node.append(element("div", { class: isList ? "nbchat-line nbchat-list" : "nbchat-line" }, ...words));
+      row.append(
+        element("div", { class: isList ? "nbchat-line nbchat-list" : "nbchat-line", dir: "auto" }, ...words),
+      );
     }
+    const node = element("div", { class: "nbchat-item" }, ...over, row);
     return { item, node, size: node.getElementsByTagName("*").length + 1 };
   }
 
-  function drawSaid(node, item) {
-    const { before, saidBefore } = neighbours(item);
-    if (!saidBefore || dayOf(saidBefore.ms) !== dayOf(item.ms)) {
-      node.append(element("div", { class: "nbchat-day" }, element("span", {}, dayInWords(item.ms))));
-    }
-    if (item.key === unreadKey) {
-      node.append(element("div", { class: "nbchat-unread" }, element("span", {}, "New")));
-    }
+  // What stands over a row.
+  function dividers(item) {
+    const divider = (kind, words) => element("div", { class: `nbchat-${kind}` }, element("span", {}, words));
+    return [
+      ...(beginsDay(item) ? [divider("day", dayInWords(item.ms))] : []),
+      ...(item.key === unreadKey ? [divider("unread", "New")] : []),
+    ];
+  }
+
+  function drawSaid(node, item, isUnderDivider) {
+    const before = store.items[find(item) - 1];
     const goesOn =
-      before?.kind === "said" && before.by === item.by && item.ms - before.ms < GROUP && !node.childElementCount;
+      before?.kind === "said" && before.by === item.by && item.ms - before.ms < GROUP && !isUnderDivider;
     if (goesOn) node.classList.add("nbchat-goes-on");
     else {
       node.append(
-        face(item.by),
+        store.face(item.by),
         element(
           "div", { class: "nbchat-by" },
           element("bdi", { class: "nbchat-name" }, item.by),
@@ -284,11 +349,16 @@ function makeLog(store) {
     node.append(text, ...foldOf(text, item.html, item.opened));
   }
 
-  function neighbours(item) {
+  // Whether something is the first of its day. A line has this machine's time, a message the server's: where the two
+  // clocks differ, a line begins a later day only, and a message no day twice.
+  function beginsDay(item) {
+    if (!item.ms) return false;
     let at = find(item);
-    const before = store.items[at - 1];
-    while (at > 0 && store.items[at - 1].kind !== "said") at -= 1;
-    return { before, saidBefore: store.items[at - 1] };
+    let line = null; // the last line with a time since the message before
+    while (--at >= 0 && store.items[at].kind !== "said") line ??= store.items[at].ms ? store.items[at] : null;
+    const isSaid = item.kind === "said";
+    const days = [store.items[at], line].filter(Boolean).map((each) => dayOf(each.ms));
+    return days.every((day) => (isSaid ? day !== dayOf(item.ms) : day < dayOf(item.ms)));
   }
 
   // Keys rise, so halving finds it.

@@ -1,7 +1,5 @@
-// What all parts of the page need: making elements, colours and initials of people, times in words.
+// What all parts of the page need: making elements, faces of people, the colours of the page.
 
-const WORDS = { you: "you", host: "host", plain: "plain text", away: "away" };
-const COLOURS = 12; // in panel.css: nbchat-colour-0 …
 const FOLDED = 15; // lines of a long text, or of code, that are shown at first; in panel.css, too
 const LINE = 100; // characters that a line has, roughly
 
@@ -103,7 +101,7 @@ function copyBySelection(code) {
   return document.execCommand("copy");
 }
 
-function face(name) {
+function face(name, colour) {
   const initials = name
     .split(/[\s_.-]+/u)
     .filter(Boolean)
@@ -111,30 +109,9 @@ function face(name) {
     .map((word) => [...word][0].toUpperCase())
     .join("");
   return element(
-    "span", { class: `nbchat-face nbchat-colour-${colour(name)}`, "aria-hidden": "true" }, initials,
+    "span", { class: `nbchat-face nbchat-colour-${colour}`, "aria-hidden": "true" }, initials,
   );
 }
-
-function colour(name) {
-  let sum = 2166136261; // FNV-1a: the same name has the same colour everywhere
-  for (const char of name.toLowerCase()) sum = Math.imul(sum ^ char.codePointAt(0), 16777619);
-  return (sum >>> 0) % COLOURS;
-}
-
-const dayOf = (ms) => new Date(ms).toDateString();
-
-function dayInWords(ms) {
-  const today = new Date();
-  if (dayOf(ms) === dayOf(today)) return "Today";
-  if (dayOf(ms) === dayOf(today.getTime() - 86400000)) return "Yesterday";
-  const isThisYear = new Date(ms).getFullYear() === today.getFullYear();
-  return new Date(ms).toLocaleDateString([], {
-    weekday: "long", day: "numeric", month: "long", ...(isThisYear ? {} : { year: "numeric" }),
-  });
-}
-
-const timeInWords = (ms) => new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-const momentInWords = (ms) => new Date(ms).toLocaleString([], { dateStyle: "full", timeStyle: "medium" });
 
 // A colour as the screen shows it, in whatever notation it is written (rgb, oklch, lab …).
 function pixel(colour) {

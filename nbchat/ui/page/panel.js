@@ -11,7 +11,10 @@ export default () => {
       store = makeStore((message) => model.send(message));
       const receive = (message) => message.type === "news" && store.receive(message);
       model.on("msg:custom", receive);
+      let today = dayOf(Date.now());
       const clock = setInterval(() => {
+        if (today !== dayOf(Date.now())) store.tell("showDays"); // "Today" is "Yesterday" now
+        today = dayOf(Date.now());
         store.tell("showState");
         if (store.pending.size) store.tell("showPending");
       }, 1000);
@@ -52,18 +55,21 @@ function makeView(store, el) {
     class: "nbchat", role: "group", "aria-label": "Chat", "data-lm-suppress-shortcuts": "true",
   });
   const log = makeLog(store);
-  const members = makeMembers(store);
+  const header = makeHeader(store);
   const typing = makeTyping(store);
-  const box = makeBox(store, () => giveBack(el));
+  const box = makeBox(store, () => giveBack(el), log.log);
+  const members = makeMembers(store, box.call);
   const status = makeStatus(store, root);
-  const menu = makeMenu(store);
+  const keep = makeKeep(store);
   root.append(
+    header.area,
     element(
       "div", { class: "nbchat-main" },
       element("div", { class: "nbchat-talk" }, log.area, typing.area, box.problem, box.area),
       members.area,
+      members.menu,
     ),
-    element("div", { class: "nbchat-foot" }, status.area, menu.area),
+    element("div", { class: "nbchat-foot" }, status.area, keep.area),
   );
   const frame = element("div", { class: "nbchat-frame" }, root);
   el.append(frame);
@@ -88,18 +94,19 @@ function makeView(store, el) {
     append: log.append,
     prepend: log.prepend,
     redraw: log.redraw,
+    showDays: log.showDays,
     restart: log.restart,
     showPending: log.showPending,
     said: log.said,
     isAtEnd: log.isAtEnd,
-    refuse: box.refuse,
     recall: box.recall,
     showState() {
       root.toggleAttribute("data-live", store.state !== null);
-      for (const each of [log, members, typing, box, status, menu]) each.showState();
+      for (const each of [header, log, members, typing, box, status, keep]) each.showState();
     },
     end() {
       log.end();
+      box.end();
       size.disconnect();
       theme.disconnect();
       frame.remove();

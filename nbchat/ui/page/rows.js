@@ -18,7 +18,9 @@ function makeStore(send) {
     facts: 0,
     state: null,
     members: [],
-    pending: new Map(), // id -> {text, isKnown, at}: not in the chat yet; known when the kernel has it
+    pending: new Map(), // id -> {text, isKnown, at, box}: not in the chat yet; known when the kernel has it
+    saidAt: -Infinity, // when this member said something last, by this page's clock
+    colours: new Map(), // name -> colour
     typing: new Map(), // name -> when it is over
     isAtStart: false, // the first message is here
     beat: Date.now(),
@@ -29,6 +31,9 @@ function makeStore(send) {
     askOlder,
     say,
     receive,
+    joinAgain: () => send({ type: "join" }),
+    colour: (name) => colourAmong(name, store.colours, store.members.map((each) => each.name)),
+    face: (name) => face(name, store.colour(name)),
   };
   let askedAt = -Infinity;
   let olderAt = -Infinity;
@@ -48,11 +53,12 @@ function makeStore(send) {
     send({ type: "older", before: store.items[0]?.key ?? store.last + 1, seq: first?.seq ?? null });
   }
 
-  function say(text) {
+  // `box` is where it was typed: what is refused goes back into that one.
+  function say(text, box = null) {
     const mark = [...crypto.getRandomValues(new Uint8Array(8))]
       .map((byte) => byte.toString(16).padStart(2, "0"))
       .join("");
-    store.pending.set(mark, { text, isKnown: false, at: Date.now() });
+    store.pending.set(mark, { text, isKnown: false, at: Date.now(), box });
     send({ type: "say", mark, text });
     store.tell("said");
     store.tell("showPending");
@@ -80,6 +86,7 @@ function makeStore(send) {
     if (news.state) store.state = { ...news.state, at: Date.now() };
     if (news.members) {
       store.members = news.members.map(([name, role, plain, away]) => ({ name, role, plain, away }));
+      for (const { name } of store.members) store.colour(name); // in the order in which they came, everywhere
     }
   }
 
@@ -87,7 +94,7 @@ function makeStore(send) {
     const known = new Map(pending);
     for (const [mark, each] of store.pending) {
       if (known.has(mark)) each.isKnown = true;
-      else if (each.isKnown) store.pending.delete(mark);
+      else if (each.isKnown && !each.why) store.pending.delete(mark);
     }
     for (const [mark, text] of known) {
       if (!store.pending.has(mark)) store.pending.set(mark, { text, isKnown: true, at: Date.now() });
@@ -110,16 +117,19 @@ function makeStore(send) {
     store.tell("restart");
   }
 
-  // It goes back into a box; where all have something else in them, it stays in sight, with the reason.
+  // It goes back into the box where it was typed. Where that has something else in it, or is gone, it stays in
+  // sight with the reason. (Where it was typed in another page, or before this one was loaded again, nobody
+  // here can tell which.)
   function takeRefused({ mark, text, why }) {
-    if (!store.pending.has(mark)) return;
-    const isBack = [...views].map((view) => view.refuse(text, why)).some(Boolean);
-    if (isBack) store.pending.delete(mark);
-    else store.pending.get(mark).why = `not sent: ${why}`;
+    const each = store.pending.get(mark);
+    if (!each) return;
+    if (each.box?.refuse(text, why)) store.pending.delete(mark);
+    else each.why = `not sent: ${why}`;
     store.tell("showPending");
   }
 
-  function takeRows({ after, n, first, ms, rows }) {
+  function takeRows({ after, n, first, ms, rows, at }) {
+    const times = new Map(at);
     if (store.last === null) {
       if (!first) return;
       store.last = n - 1;
@@ -138,15 +148,18 @@ function makeStore(send) {
     const made = [];
     let grown = null; // a line of joins and leaves that goes on
     fresh.forEach((row, index) => {
-      const item = makeItem(row, begin + index, ms);
+      const item = makeItem(row, begin + index, ms, times.get(rows.length - fresh.length + index));
       const before = made.at(-1) ?? store.items.at(-1);
-      if (item.kind === "presence" && before?.kind === "presence") {
+      if (isOneLine(before, item)) {
         before.steps.push(...item.steps);
         if (!made.length) grown = before;
       } else made.push(item);
       if (item.gone) takeAway(item.gone, made);
       if (item.mark && store.pending.delete(item.mark)) store.tell("showPending");
       if (item.kind === "said") store.typing.delete(item.by);
+      if (item.kind === "said" && item.by === store.state?.name) {
+        store.saidAt = first ? Math.min(item.ms, Date.now()) : Date.now();
+      }
     });
     store.last = begin + fresh.length - 1;
     store.items.push(...made);
@@ -158,14 +171,15 @@ function makeStore(send) {
     }
   }
 
-  function takeOlder({ before, n, more, ms, rows, why }) {
+  function takeOlder({ before, n, more, ms, rows, at, why }) {
+    const times = new Map(at);
     if (before !== (store.items[0]?.key ?? store.last + 1)) return; // another page's, or come twice
     olderAt = why ? Date.now() : -Infinity;
     const made = [];
     rows.forEach((row, index) => {
-      const item = makeItem(row, n === undefined ? row[4] - HISTORY : n + index, ms);
+      const item = makeItem(row, n === undefined ? row[4] - HISTORY : n + index, ms, times.get(index));
       const last = made.at(-1);
-      if (item.kind === "presence" && last?.kind === "presence") last.steps.push(...item.steps);
+      if (isOneLine(last, item)) last.steps.push(...item.steps);
       else made.push(item);
     });
     store.items.unshift(...made);
@@ -174,13 +188,20 @@ function makeStore(send) {
   }
 }
 
-function makeItem(row, key, base) {
-  const [kind, who, html, ms, seq, isMention, mark] = row;
-  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + ms, seq, isMention, mark };
-  if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]] };
-  if (kind === "m") return { key, kind: "line", text: who, gone: row.length > 2 ? row.slice(2, 4) : null };
+// A line of who came and went goes on with who comes next, on the same day.
+function isOneLine(before, item) {
+  const isOne = item.kind === "presence" && before?.kind === "presence";
+  return isOne && (!item.ms || !before.ms || dayOf(item.ms) <= dayOf(before.ms));
+}
+
+function makeItem(row, key, base, time) {
+  const [kind, who, html, since, seq, isMention, mark] = row;
+  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + since, seq, isMention, mark };
+  const ms = time === undefined ? null : base + time; // of a line: null where nobody knows it
+  if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]], ms };
+  if (kind === "m") return { key, kind: "line", text: who, ms, gone: row.length > 2 ? row.slice(2, 4) : null };
   const text = kind === "r" ? "The chat was started anew; what was said before is not in it." : who;
-  return { key, kind: "line", text };
+  return { key, kind: "line", text, ms };
 }
 
 // "ada, bob joined · eve left": who did both counts by what came last. Names stand in places of their own: one

@@ -1,10 +1,10 @@
 // What the notebook keeps of what is said here: told where one joins, with a switch.
 
-function makeMenu(store) {
+function makeKeep(store) {
   const box = element("input", { type: "checkbox" });
   const heading = element("summary", {});
   const area = element(
-    "details", { class: "nbchat-menu", hidden: "" },
+    "details", { class: "nbchat-keep", hidden: "" },
     heading,
     element("label", {}, box, " Keep the last messages in this notebook"),
     element(
