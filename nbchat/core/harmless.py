@@ -30,6 +30,8 @@ from nbchat.core.frames import (
 from nbchat.core.visible import acts_on_nothing, one_line
 
 _NAME = 64
+_RUNS = 4000
+"""Ends of runs of messages that one deed takes away: what a server of ours says at the most."""
 _LONGEST_SLOW = 3600.0
 
 
@@ -42,7 +44,8 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
             return event if (by, text) == (event.by, event.text) else replace(event, by=by, text=text)
         case Moderated():
             about = name(event.name) if event.name is not None else None
-            return replace(event, by=name(event.by), did=name(event.did), name=about)
+            gone = event.gone[:_RUNS]
+            return replace(event, by=name(event.by), did=name(event.did), name=about, gone=gone)
         case Ruled():
             return replace(event, bans=_held(event.bans), mutes=_held(event.mutes))
         case Joined(member=info) | Changed(member=info):

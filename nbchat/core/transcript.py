@@ -7,6 +7,7 @@ face's business.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from datetime import UTC, datetime
 from itertools import islice
@@ -73,8 +74,8 @@ class Row(Struct, frozen=True):
     name: str
     message: Message | None = None
     text: str = ""
-    gone: tuple[int, int] | None = None
-    """For "moderated": the first and last seq of the messages that were taken away."""
+    gone: tuple[int, ...] | None = None
+    """For "moderated": first and last seq of the messages that were taken away, of each run of them."""
 
 
 class Transcript:
@@ -157,7 +158,7 @@ class Transcript:
 
     def _moderated(self, event: Moderated) -> None:
         """Show what a host did, and take away what he took away."""
-        gone: tuple[int, int] | None = None
+        gone: tuple[int, ...] | None = None
         if event.did == "clear" and event.target is not None:
             gone = (0, event.target)
             while self.messages and self.messages[0].seq <= event.target:
@@ -170,16 +171,26 @@ class Transcript:
             ]
             for _ in range(at[-1] + 1 if at else 0):
                 self.rows.popleft()
-        elif event.did == "delete" and event.target is not None:
-            gone = (event.target, event.target)
-            for index, message in enumerate(self.messages):
-                if message.seq == event.target:
-                    self.messages[index] = structs.replace(message, text="")
-            for index, row in enumerate(self.rows):
-                if row.message is not None and row.message.seq == event.target:
-                    self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
+        elif event.gone or (event.did == "delete" and event.target is not None):
+            gone = event.gone[: len(event.gone) // 2 * 2] or (event.target or 0,) * 2
+            self._redact(gone)
         self.changes += gone is not None
         self._row("moderated", event.by, text=deeds.words(event), gone=gone)
+
+    def _redact(self, gone: tuple[int, ...]) -> None:
+        """Take the texts of these messages away, in runs in ascending order."""
+
+        def is_gone(seq: int) -> bool:
+            place = bisect_right(firsts, seq)
+            return place > 0 and seq <= lasts[place - 1]
+
+        firsts, lasts = gone[::2], gone[1::2]
+        for index, message in enumerate(self.messages):
+            if is_gone(message.seq):
+                self.messages[index] = structs.replace(message, text="")
+        for index, row in enumerate(self.rows):
+            if row.message is not None and is_gone(row.message.seq):
+                self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
 
     def notice(self, text: str) -> None:
         """A word about the connection, for this reader only."""
@@ -207,7 +218,7 @@ class Transcript:
         name: str,
         message: Message | None = None,
         text: str = "",
-        gone: tuple[int, int] | None = None,
+        gone: tuple[int, ...] | None = None,
     ) -> None:
         self.n += 1
         self.rows.append(Row(self.n, kind, name, message, text, gone))  # type: ignore[arg-type]

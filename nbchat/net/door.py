@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from nbchat.core.errors import StoreError
-from nbchat.core.keyring import Guesses, Keyring
+from nbchat.core.keyring import Guesses, Inside, Keyring
 from nbchat.core.keys import Key
 from nbchat.store import RoomStore
 
@@ -27,9 +27,10 @@ class Door:
         *,
         clock: Callable[[], float],
         timer: Callable[[], float],
+        inside: Inside,
     ) -> None:
         self._store = store
-        self._keys = Keyring(known, secrets.token_bytes(16))
+        self._keys = Keyring(known, secrets.token_bytes(16), inside)
         self._most = guesses
         self._guesses = Guesses(guesses)
         self._clock = clock
@@ -39,13 +40,21 @@ class Door:
         """The key of an id, to answer a hello with; a decoy for a void or unknown one."""
         return self._keys.find(key_id, self._clock())
 
-    def opens(self, key: Key, session: str | None) -> Key | None:
-        """The key as it is now, if a session may come in with it."""
-        return self._keys.opens(key.id, session, self._clock())
+    def opens(self, key: Key, session: str | None, room: str) -> Key | None:
+        """The key as it is now, if a session may come into a room with it."""
+        return self._keys.opens(key.id, session, self._clock(), room)
 
-    def used(self, key: Key, session: str) -> bool:
-        """A session came in with a key. True: that is to be kept (:meth:`keep`)."""
-        return self._keys.used(key.id, session)
+    def used(self, key: Key, session: str, room: str) -> bool:
+        """A session came into a room with a key. True: that is to be kept (:meth:`keep`)."""
+        return self._keys.used(key.id, session, room)
+
+    def shut_out(self, session: str, key_id: str | None, *, is_personal: bool) -> bool:
+        """A session has lost its keys. True: that is to be kept."""
+        return self._keys.shut_out(session, key_id, is_personal=is_personal)
+
+    def tick(self) -> bool:
+        """See which keys have ended. True: that is to be kept."""
+        return self._keys.end(self._clock())
 
     def failed(self, address: str) -> float:
         """A proof was wrong: the seconds until that is to be said."""
@@ -62,18 +71,15 @@ class Door:
         """The keys that are in use."""
         return self._keys.valid(self._clock())
 
-    def make(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
+    def make(self, role: str, seconds: float, name: str | None, once: bool, uses: int | None = None) -> Key:
         """Make a key that ends after so many seconds."""
-        key = new_key(role, self._clock() + seconds, name, once)
+        key = new_key(role, self._clock() + seconds, name, once, uses)
         self._keys.add(key)
         return key
 
-    def revoke(self, inside: Iterable[tuple[str, str]]) -> None:
-        """Make all invitations void, but for who is inside: key ids, and the sessions that came with them."""
-        sessions: dict[str, set[str]] = {}
-        for id, session in inside:
-            sessions.setdefault(id, set()).add(session)
-        self._keys.revoke(sessions)
+    def revoke(self) -> list[str]:
+        """Make all invitations void, but for who is inside; returns the ids of their keys."""
+        return self._keys.revoke()
 
     async def keep(self) -> None:
         """Have the store keep the keys as they are now. Raises StoreError."""
@@ -87,6 +93,8 @@ class Door:
             log.warning("it could not be kept that an invitation was used: %s", error)
 
 
-def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:
+def new_key(
+    role: str, ends: float | None, name: str | None = None, once: bool = False, uses: int | None = None
+) -> Key:
     """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
-    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once)
+    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once, uses=uses)

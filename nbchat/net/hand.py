@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
 
@@ -12,6 +12,8 @@ from nbchat.core.frames import Deeds, Held, Moderate, Ruled
 from nbchat.core.transcript import Message
 
 _YEAR = 366 * 24 * 60
+_DAY = 24 * 60
+_HOUR = 3600.0
 
 
 class Rules(Struct, frozen=True):
@@ -38,17 +40,25 @@ class HostsHand:
         """End a member's connection. It does not come back by itself; its person can join again."""
         self._do("kick", room, name)
 
-    def ban(self, name: str, minutes: float | None = None, *, room: str | None = None) -> None:
+    def ban(
+        self,
+        name: str,
+        minutes: float | timedelta | None = None,
+        *,
+        delete: bool | float | timedelta = False,
+        room: str | None = None,
+    ) -> None:
         """Shut a member out, for some minutes or, without them, until further notice. Also one who has just
         left. A ban is on the name and the session; from another machine, on its address too where nobody
-        else came from there."""
-        self._do("ban", room, name, _seconds("ban", minutes))
+        else came from there. ``delete``: with its messages of the last hour, or of so many minutes."""
+        back = _HOUR if delete is True else None if delete is False else _seconds("ban", delete, _DAY)
+        self._do("ban", room, name, _seconds("ban", minutes), back=back)
 
     def unban(self, name: str, *, room: str | None = None) -> None:
         """Let somebody come again."""
         self._do("unban", room, name)
 
-    def mute(self, name: str, minutes: float | None = 10, *, room: str | None = None) -> None:
+    def mute(self, name: str, minutes: float | timedelta | None = 10, *, room: str | None = None) -> None:
         """Let a member read only, for some minutes; None: until further notice."""
         self._do("mute", room, name, _seconds("mute", minutes))
 
@@ -85,6 +95,11 @@ class HostsHand:
             raise UsageError(f"redact({message!r}): say which message by its number, such as redact(42).")
         self._do("delete", room, seq=seq)
 
+    def delete(self, name: str, minutes: float | timedelta = 10, *, room: str | None = None) -> None:
+        """Take away what a member has said in the last minutes (a day at the most), whether it is still there
+        or not: all messages by that name in the log, the newest 2,000 runs of them."""
+        self._do("delete", room, name, back=_seconds("delete", minutes, _DAY))
+
     def make_host(self, name: str, *, room: str | None = None) -> None:
         """Name a member host: it can do all this, but to hosts. It is one for as long as it keeps its
         session, until :meth:`unmake_host`."""
@@ -106,10 +121,11 @@ class HostsHand:
         name: str | None = None,
         seconds: float | None = None,
         seq: int | None = None,
+        back: float | None = None,
     ) -> None:
         if name is not None and (not isinstance(name, str) or len(name) > 200):
             raise UsageError(f"{name!r} is no name. Put it into quotes: {what}('bob').")
-        self._moderate(room, Moderate(secrets.token_hex(8), what, name, seconds, seq))
+        self._moderate(room, Moderate(secrets.token_hex(8), what, name, seconds, seq, back))
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         raise NotImplementedError
@@ -118,11 +134,17 @@ class HostsHand:
         raise NotImplementedError
 
 
-def _seconds(what: str, minutes: float | None) -> float | None:
+def _seconds(what: str, minutes: float | timedelta | None, most: float = _YEAR) -> float | None:
     if minutes is None:
         return None
-    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= _YEAR:
-        raise UsageError(f"{what}(…, {minutes!r}): say for how many minutes, such as {what}('bob', 10).")
+    asked = minutes
+    if isinstance(minutes, timedelta):
+        minutes = minutes.total_seconds() / 60
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= most:
+        longest = ", a day at the most" if most == _DAY else ""
+        raise UsageError(
+            f"{what}(…, {asked!r}): say for how many minutes{longest}, such as {what}('bob', 10)."
+        )
     return minutes * 60.0
 
 

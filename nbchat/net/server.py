@@ -7,6 +7,7 @@ Where it runs is the part that differs: on a thread of this process (thread.py),
 from __future__ import annotations
 
 import html
+import operator
 import os
 import threading
 from types import TracebackType
@@ -90,6 +91,7 @@ class Server(HostsHand):
         name: str | None = ...,
         hours: float = ...,
         once: bool = ...,
+        uses: int | None = ...,
         host: bool = ...,
         qr: Literal[False] = ...,
     ) -> str: ...
@@ -101,6 +103,7 @@ class Server(HostsHand):
         name: str | None = ...,
         hours: float = ...,
         once: bool = ...,
+        uses: int | None = ...,
         host: bool = ...,
         qr: Literal[True],
     ) -> Invitation: ...
@@ -112,6 +115,7 @@ class Server(HostsHand):
         name: str | None = None,
         hours: float = _INVITE_HOURS,
         once: bool = False,
+        uses: int | None = None,
         host: bool = False,
         qr: bool = False,
     ) -> str | Invitation:
@@ -120,7 +124,8 @@ class Server(HostsHand):
         Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
 
         ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
-        joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
+        joins with it (who can come back after an outage). ``uses``: by so many, each into one room. Whom you
+        kick takes one along. ``host``: for another host. ``qr``: an object
         that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
         if not isinstance(hours, int | float) or isinstance(hours, bool) or not 0 < hours < 24 * 366:
@@ -128,9 +133,12 @@ class Server(HostsHand):
         for word, value in (("once", once), ("host", host), ("qr", qr)):
             if not isinstance(value, bool):
                 raise UsageError(f"server.invite({word}={value!r}): {word} is True or False.")
+        uses = _uses(uses, once)
         room = names.check(room, "room name") if room is not None else None
         name = names.check_member(name) if name is not None else None
-        key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
+        key = self._runner.invite(
+            Invite(hours * 3600, "host" if host else "member", name, once or uses == 1, uses)
+        )
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
         if not qr:
             return where.whole_link
@@ -138,10 +146,12 @@ class Server(HostsHand):
 
         return Invitation(where.whole_link)
 
-    def revoke_invites(self) -> None:
+    def revoke_invites(self, *, kick: bool = False) -> None:
         """Make all links void that :meth:`invite` has given out. Who is in a room stays and can come back
-        after an outage; nobody else can come in with them."""
-        self._runner.revoke()
+        after an outage; nobody else can come in with them. ``kick``: who came with a link is ended, too."""
+        if not isinstance(kick, bool):
+            raise UsageError(f"server.revoke_invites(kick={kick!r}): kick is True or False.")
+        self._runner.revoke(kick=kick)
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         self._runner.moderate(_room(room), order)
@@ -233,6 +243,20 @@ def _where(lan: tuple[str, ...], host: str, port: int, pin: str) -> list[tuple[s
         ("listens on", f"{host}:{port}; encrypted, for others: {networks}"),
         ("certificate", f"<code>{tls.readable(pin)}</code>"),
     ]
+
+
+def _uses(uses: int | None, once: bool) -> int | None:
+    if uses is None:
+        return None
+    try:
+        number = operator.index(uses)
+    except TypeError:
+        number = 0
+    if number < 1 or isinstance(uses, bool) or (once and number != 1):
+        raise UsageError(
+            f"server.invite(uses={uses!r}): say how many may come, such as uses=40. once=True is uses=1."
+        )
+    return number
 
 
 def _room(room: str | None) -> str:

@@ -51,6 +51,7 @@ class Invite(msgspec.Struct, frozen=True, tag="invite"):
     role: str = "member"
     name: str | None = None
     once: bool = False
+    uses: int | None = None
 
 
 class ServerThread:
@@ -100,13 +101,15 @@ class ServerThread:
 
     def invite(self, wanted: Invite) -> Key:
         """Make a key."""
-        key = self.ask(lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once))
+        key = self.ask(
+            lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once, wanted.uses)
+        )
         self._keep_keys()
         return key
 
-    def revoke(self) -> None:
-        """Make all invitations void, but for who is inside."""
-        self.ask(lambda shell: shell.revoke())
+    def revoke(self, *, kick: bool = False) -> None:
+        """Make all invitations void: but for who is inside, or with ``kick`` also for these."""
+        self.ask(lambda shell: shell.revoke(kick=kick))
         self._keep_keys()
 
     def _keep_keys(self) -> None:

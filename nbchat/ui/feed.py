@@ -292,7 +292,7 @@ class Feed:
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
         out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with the first and last seq of what was taken away.
+        or name]``, with first and last seq of each run that was taken away.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
@@ -301,7 +301,7 @@ class Feed:
             message = row.message
             if message is None:
                 packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
-                size += 40
+                size += 40 + 9 * len(row.gone or ())
                 continue
             html = self._render(message.text) if message.text else ""
             entry = ["s", message.by, html, message.ms - base, message.seq]
@@ -328,7 +328,7 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
     part: list[Row] = []
     size = 0
     for row in rows:
-        length = 3 * len(row.message.text) if row.message is not None else 40
+        length = 3 * len(row.message.text) if row.message is not None else 40 + 9 * len(row.gone or ())
         if part and (len(part) >= _ROWS or size + length > _SIZE):
             yield part
             part, size = [], 0
