@@ -110,13 +110,13 @@ class Hub:
         if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
         origin = key_id, address
-        left = self._make_place(key, origin)
+        left = self._make_place(key, origin, serves=serves)
         room = self._open(room_name)
         if room is None:
             return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
         was_there = self.rules.seen.has(key, request.session)
-        full = self._places.bar(key, len(room.members), origin, was_there=was_there)
-        if full is not None and not serves:
+        full = self._places.bar(key, len(room.members), origin, was_there=was_there, serves=serves)
+        if full is not None:
             self._tidy(room)
             return [*left, *self._no(conn, full.code, str(full))]
         suggestion = names.free(name, room.taken)
@@ -225,7 +225,7 @@ class Hub:
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
 
-    def _make_place(self, key: str, origin: Origin) -> list[Effect]:
+    def _make_place(self, key: str, origin: Origin, *, serves: bool = False) -> list[Effect]:
         """Where no place is left, that of whoever has been gone longest is not held any longer, of the same
         origin first: somebody who comes and drops again and again shuts nobody out."""
         room = self._rooms.get(key)
@@ -233,7 +233,7 @@ class Hub:
         if room is None and len(self._rooms) >= self._limits.rooms:
             gone = (each for each in gone if len(each.room.members) == 1)
         else:
-            full = self._places.bar(key, len(room.members) if room is not None else 0, origin)
+            full = self._places.bar(key, len(room.members) if room is not None else 0, origin, serves=serves)
             if full is None:
                 return []
             if full.code == "room_full":
@@ -305,11 +305,12 @@ class Hub:
         present = opened.members if opened is not None else {}
         verdict = self.rules.judge(room, request, member, present, now)
         effects: list[Effect] = []
-        if (out := verdict.shut_out) is not None:
-            assert isinstance(out, Member)
+        out = verdict.shut_out
+        assert out is None or isinstance(out, Member)
+        if out is not None:
             effects += self._shut_out(out, verdict.why)
-        if verdict.lost is not None:
-            key_id = out.key if isinstance(out, Member) else None
+        if verdict.lost is not None and (out is None or out.key is not None):
+            key_id = out.key if out is not None else None
             effects.append(Void(verdict.lost, key_id, is_personal=request.do == "ban"))
         if verdict.changed is not None:
             assert isinstance(verdict.changed, Member)

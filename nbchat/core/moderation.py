@@ -153,10 +153,10 @@ class Moderation:
                     f"Somebody who came from where you come from is banned from this room {_left(ban, now)}. "
                     "If that is not you, ask the host.",
                 )
-        if session is not None and session in self._lost:
-            return _no("kicked", "Who serves this chat removed you. You can join again by hand.")
         if session is not None and (room, session) in self._kicked:
             return _no("kicked", "A host removed you from this room. You can join again by hand.")
+        if session is not None and session in self._lost:
+            return _no("kicked", "Who serves this chat removed you. You can join again by hand.")
         may_come = is_host or session in (*(rules.locked or ()), *rules.hosts)
         if rules.locked is not None and not may_come:
             return _no("locked", "This room is locked: no newcomers. Ask the host to let you in (/unlock).")

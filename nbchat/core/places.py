@@ -2,7 +2,7 @@
 
 Places are taken by members, also by those who are gone and may be back in a moment. Those who came with one
 key from one address leave some to all others. Beyond the last one there are some to spare, for members who
-come back after their place was given up. Who serves needs none.
+come back after their place was given up, and as many for who serves.
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ class Places:
                 del self._by[key]
 
     def bar(
-        self, room: str, in_room: int, origin: Origin, *, was_there: bool = False
+        self, room: str, in_room: int, origin: Origin, *, was_there: bool = False, serves: bool = False
     ) -> ProtocolError | None:
-        """Why somebody who does not serve finds no place, None if there is one."""
+        """Why somebody finds no place, None if there is one."""
         limits = self._limits
-        spare = limits.spare if was_there else 0
+        spare = 2 * limits.spare if serves else limits.spare if was_there else 0
         if self._taken >= limits.connections + spare:
             return ProtocolError("server_full", "This chat is full. Try again later.")
         if in_room >= limits.members + spare:
             return ProtocolError("room_full", "This room is full.")
+        if serves:
+            return None
         for where, most in (("", limits.connections), (room, limits.members)):
             if self._by.get((where, origin), 0) >= most - min(limits.reserved, most // 4) + spare:
                 return ProtocolError(

@@ -45,9 +45,9 @@ class Crowd:
 class Allowance:
     """One session's. Times are seconds of any clock that does not go back."""
 
-    def __init__(self, limits: Limits, crowd: Crowd, now: float) -> None:
+    def __init__(self, limits: Limits, steady: Limits, crowd: Crowd, now: float) -> None:
         self._quick = Rate(limits, now)
-        self._steady = Rate(_steady(limits), now)
+        self._steady = Rate(steady, now)
         self._steady_rate = limits.steady_rate
         self._quick_rate = limits.rate
         self._turn: float | None = None
@@ -103,6 +103,8 @@ class Allowances:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self._limits = limits
+        # A Rate looks for its numbers there.
+        self._steady = Limits(rate=limits.steady_rate, burst=max(limits.steady_burst, limits.burst))
         self._clock = clock
         self._looked_at = clock()
         self._sessions: dict[Hashable, Allowance] = {}
@@ -114,7 +116,7 @@ class Allowances:
         crowd = self._crowds.get(origin)
         if crowd is None:
             crowd = self._crowds[origin] = Crowd(self._limits, now)
-        found = self._sessions.pop(session, None) or Allowance(self._limits, crowd, now)
+        found = self._sessions.pop(session, None) or Allowance(self._limits, self._steady, crowd, now)
         found.crowd = crowd
         found.users += 1
         self._sessions[session] = found
@@ -137,8 +139,3 @@ class Allowances:
         self._crowds = {
             key: each for key, each in self._crowds.items() if id(each) in used or not each.is_full(now)
         }
-
-
-def _steady(limits: Limits) -> Limits:
-    """The steady bucket's numbers, where a :class:`Rate` looks for its own."""
-    return Limits(rate=limits.steady_rate, burst=max(limits.steady_burst, limits.burst))

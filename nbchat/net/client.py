@@ -56,7 +56,9 @@ class Client(HostsHand):
     (:meth:`kick`, :meth:`mute`, :meth:`clear` …) are for clients whose :attr:`role` is ``host``.
     """
 
-    def __init__(self, url: object = None, name: str | None = None, room: str = "lobby") -> None:
+    def __init__(
+        self, url: object = None, name: str | None = None, room: str = "lobby", *, host: bool = True
+    ) -> None:
         self._is_named = name is not None
         wanted = _typed(name) if name is not None else default_name()
         self._state = State(wanted, names.check(room, "room name"))
@@ -65,7 +67,9 @@ class Client(HostsHand):
         self._listening = threading.Lock()
         self._typing_at = -math.inf
         self._handlers = Handlers(self)
-        self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
+        self._receiver = Receiver(
+            Target(url), self._state, wanted, exact=name is not None, as_member=not host
+        )
         self._receiver.thread.start()
         try:
             self._receiver.first.result(_CONNECT)
@@ -381,7 +385,7 @@ class Client(HostsHand):
         return f"<nbchat client {where}, {count} member{'' if count == 1 else 's'}>"
 
 
-def connect(url: object = None, name: str | None = None, room: str = "lobby") -> Client:
+def connect(url: object = None, name: str | None = None, room: str = "lobby", *, host: bool = True) -> Client:
     """Join a room without a panel: for scripts, bots, tests and REPLs.
 
     ``url``: a link (``nbchat://…`` or, for a first-generation server, ``plain://host:port``), a chat's
@@ -391,12 +395,14 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
     ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
     behind it if that is taken. In a JupyterHub names come from the Hub: a name there begins with yours.
 
+    ``host``: False makes it a member, also with the key of a host (the one that this user's notebooks find).
+
     Returns when the client is in the room and has its newest messages. Raises NoServerFound,
     SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
     type. May be called from any thread.
     """
     try:
-        return Client(url, name, room)
+        return Client(url, name, room, host=host)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # some tracebacks show variables, and a link has its secret in it
         raise error.with_traceback(None) from error.__cause__

@@ -85,12 +85,14 @@ class Receiver:
         wanted: str,
         *,
         exact: bool,
+        as_member: bool = False,
         chance: random.Random | None = None,
     ) -> None:
         self._target = target
         self._state = state
         self._wanted = wanted
         self._exact = exact
+        self._as_member = as_member
         self._chance = chance or random.Random()  # noqa: S311 (it spreads attempts, and keeps no secret)
         self._ping = Limits().ping
         # Made here, so that a first connection that broke before its welcome is gone on with, too.
@@ -270,8 +272,11 @@ class Receiver:
         if where.plain:
             state.is_plain = True
             return PlainConnection(self, state.name, transcript.seq or 0)
-        if not self._was_welcome and (
-            kept := address.take_over(where.host, where.port, state.room, self._wanted)
+        # In an app each visitor is somebody else, whoever was there before under that name.
+        if (
+            not self._as_member
+            and not self._was_welcome
+            and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
             self._session = kept.session
             state.name = kept.name
@@ -287,6 +292,7 @@ class Receiver:
                 after=self._after(),
                 log_id=transcript.log_id,
                 exact=self._exact and not self._was_welcome,
+                as_member=self._as_member,
             ),
         )
 
@@ -397,7 +403,7 @@ class Receiver:
             message.is_sent = False
         if isinstance(self._conn, NativeConnection):
             self._questions.again(self._conn)
-        if self._session is not None:
+        if self._session is not None and not self._as_member:
             self._keep(event)
 
     def _trimmed(self, head: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import threading
 import time
 from collections import deque
 from itertools import count
@@ -14,9 +16,9 @@ import anywidget
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
-from nbchat.core.errors import ChatError, NotConfirmed
+from nbchat.core.errors import ChatError, NotConfirmed, UsageError
 from nbchat.net.client import Client, connect
-from nbchat.ui import commands, saved
+from nbchat.ui import app, commands, saved
 from nbchat.ui.feed import Feed
 
 _PAGE = Path(__file__).parent / "page"
@@ -127,17 +129,31 @@ class ChatPanel(anywidget.AnyWidget):
         return f"<nbchat panel, {self.client!r}>"
 
 
-def join(url: object = None, name: str | None = None, room: str = "lobby", *, save: bool = True) -> ChatPanel:
+def join(
+    url: object = None,
+    name: str | None = None,
+    room: str = "lobby",
+    *,
+    save: bool = True,
+    host: bool | None = None,
+) -> ChatPanel:
     """Join a room and get a panel for it; put the panel on a cell's last line to see it.
 
     The arguments and errors are those of :func:`nbchat.connect`. Running the same call again in a
     notebook replaces the panel it made before. A saved notebook shows the last messages in the panel's
     place; with ``save=False`` it keeps none.
+
+    ``host``: whether a host's key makes a host of this panel. None means yes where the notebook is its
+    user's, and no where it is shown to visitors as an app (Voilà, ``marimo run``): they are members.
     """
+    if host not in (True, False, None):
+        raise UsageError(f"join(host={host!r}): host is True or False.")
+    visitor = app.visitor()
+    _end_of_visitors()
     asked = url if isinstance(url, str) else getattr(url, "port", None)
     if isinstance(url, str) and "://" in url:
         asked = hashlib.sha256(url.encode()).hexdigest()
-    key = (asked, name, room)
+    key = (asked, name, room, visitor)
     lost = ""
     if (old := _panels.pop(key, None)) is not None:
         try:
@@ -145,7 +161,7 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
         except NotConfirmed as error:
             lost = str(error)
     try:
-        client = connect(url, name, room)
+        client = connect(url, name, room, host=not app.is_app() if host is None else host)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # as in connect()
         raise error.with_traceback(None) from error.__cause__
@@ -160,8 +176,16 @@ def join(url: object = None, name: str | None = None, room: str = "lobby", *, sa
 
 _publish: Any = publish_display_data
 _numbers = count(1)
-_panels: dict[tuple[object, str | None, str], ChatPanel] = {}
-"""The panels of this process, by what was asked for (of a link only its hash)."""
+_panels: dict[tuple[object, str | None, str, threading.Thread | None], ChatPanel] = {}
+"""The panels of this process, by what was asked for (of a link only its hash) and by visitor."""
+
+
+def _end_of_visitors() -> None:
+    """Close the panels of visitors who have gone."""
+    for (*_, visitor), panel in list(_panels.items()):
+        if visitor is not None and not visitor.is_alive():
+            with contextlib.suppress(ChatError):
+                panel.close()
 
 
 def _forget(panel: ChatPanel) -> None:
