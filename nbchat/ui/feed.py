@@ -10,6 +10,7 @@ Rendering is done here, outside the lock, so the receive thread never waits for 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -177,6 +178,11 @@ class Feed:
                 said_at = time.monotonic()
                 rate.take()
                 time.sleep(max(rate.wait(said_at), size / _BYTES))
+            if (shown := panel()) is not None and shown.has_no_visitor:
+                with contextlib.suppress(ChatError):
+                    shown.close()
+                return
+            del shown
             self._client.away = time.monotonic() - self._here_at > _AWAY
             if self.has_page and (shown := panel()) is not None:
                 try:

@@ -45,6 +45,7 @@ class ChatPanel(anywidget.AnyWidget):
     def __init__(self, client: Client, *, save: bool = True, **layout: Any) -> None:
         self.client = client
         self._save = save
+        self._visitor = app.visitor()
         self._copies: deque[str] = deque(maxlen=10)
         self._copied = (0, 0.0)
         self._feed = Feed(client)
@@ -61,6 +62,11 @@ class ChatPanel(anywidget.AnyWidget):
         finally:
             self._feed.stop()
             super().close()
+
+    @property
+    def has_no_visitor(self) -> bool:
+        """Whether it was shown to a visitor of an app, who has gone."""
+        return self._visitor is not None and not self._visitor.is_alive()
 
     def open(self) -> None:
         """Connect the page (ipywidgets calls this)."""
