@@ -395,8 +395,8 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby", *,
     ``name``: 1 to 32 letters, digits, spaces or ``_ - . '``; without it your login name, with a number
     behind it if that is taken. In a JupyterHub names come from the Hub: a name there begins with yours.
 
-    ``host``: False makes it a member, also with the key of a host (the one that this user's notebooks find); a
-    taken name then gets a number.
+    ``host``: False makes it a member, also with the key of a host (the one that this user's notebooks find);
+    a taken name then gets a number.
 
     Returns when the client is in the room and has its newest messages. Raises NoServerFound,
     SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
