@@ -13,10 +13,14 @@ SERVER = "server"
 def words(event: Moderated) -> str:
     """A deed as a face shows it."""
     by, name = who(event.by), event.name or "somebody"
+    count = sum(last - first + 1 for first, last in pairs(event.gone))
+    messages = "a message" if count < 2 else f"{count:,} messages"
     how_long = span(event.until, event.at, 1000)
     match event.did:
         case "kick":
             return f"{by} removed {name} from the room"
+        case "ban" if count:
+            return f"{by} banned {name} {how_long} and took {messages} of {name} away"
         case "ban":
             return f"{by} banned {name} {how_long}"
         case "unban":
@@ -40,12 +44,17 @@ def words(event: Moderated) -> str:
         case "clear":
             return f"{by} cleared the room"
         case "delete":
-            return f"{by} took a message of {name} away"
+            return f"{by} took {messages} of {name} away"
         case "host":
             return f"{by} made {name} a host"
         case "unhost":
             return f"{by} took {name}'s being host back"
     return f"{by} did something that this program does not know yet ({event.did})"
+
+
+def pairs(gone: tuple[int, ...]) -> list[tuple[int, int]]:
+    """First and last seq of each run of messages that a deed took away."""
+    return list(zip(gone[::2], gone[1::2], strict=False))
 
 
 def duration(seconds: float) -> str:

@@ -102,11 +102,28 @@ class Decline(Struct, frozen=True):
 class Record(Struct, frozen=True):
     """Keep the room's rules as they are now, take away what a ``delete`` or a ``clear`` is about, and then
     give the deed to the store as a message is. ``conn`` is told if that fails; None: the server itself asked.
+    ``since`` (milliseconds since 1970): what the deed's member has said from then on is taken away.
     """
 
     conn: Connection | None
     room: str
     deed: Deed
+    since: int | None = None
 
 
-Effect = Tell | Announce | Admit | Append | Decline | Record | Fetch | Drop | Shut
+class Void(Struct, frozen=True):
+    """A session was shut out by who serves: no key opens for it any more. Its key ``key_id`` opens for nobody
+    else either who is not inside, if it was a host's or, with ``is_personal``, for one name."""
+
+    session: str
+    key_id: str | None
+    is_personal: bool
+
+    def __repr__(self) -> str:
+        return f"Void({self.key_id!r})"
+
+    def __rich_repr__(self) -> Iterator[object]:  # type: ignore[override]
+        yield repr(self)
+
+
+Effect = Tell | Announce | Admit | Append | Decline | Record | Void | Fetch | Drop | Shut

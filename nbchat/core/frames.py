@@ -63,6 +63,8 @@ class Join(Frame, frozen=True, tag="join", kw_only=True):
     log_id: Short | None = None
     exact: bool = True
     """False: a taken name may be given a suffix instead of being refused."""
+    as_member: bool = False
+    """True: be a member, although the key is a host's."""
 
 
 class Say(Frame, frozen=True, tag="say"):
@@ -100,13 +102,15 @@ Deeds = Literal[
 
 class Moderate(Frame, frozen=True, tag="moderate"):
     """A host's hand. ``name`` whom it is about, ``seconds`` how long, ``seq`` which message, as ``do`` needs
-    them; ``id`` is the sender's own mark, which the answer bears."""
+    them; ``back``: with the messages of that member of so many seconds before now. ``id`` is the sender's own
+    mark, which the answer bears."""
 
     id: Id
     do: Deeds
     name: Short | None = None
     seconds: Span | None = None
     seq: Seq | None = None
+    back: Span | None = None
 
 
 class Rules(Frame, frozen=True, tag="rules"):
@@ -201,8 +205,9 @@ class Said(Frame, frozen=True, tag="said"):
 class Moderated(Frame, frozen=True, tag="moderated"):
     """A host did something, in the log as a message is: ``did`` what, ``by`` whom (``server``: the program
     that serves), ``name`` to whom, ``until`` when it ends (milliseconds since 1970; without it: until further
-    notice), ``seconds`` the pause between messages, ``target`` the message that was taken away or, for
-    ``clear``, the last of them."""
+    notice), ``seconds`` the pause between messages, ``target`` the message that was taken away or the last of
+    them; ``gone`` which they are, if not all up to there: first and last seq of each run, one after the
+    other."""
 
     seq: Seq
     at: Time
@@ -213,6 +218,7 @@ class Moderated(Frame, frozen=True, tag="moderated"):
     until: Time | None = None
     seconds: float | None = None
     target: Seq | None = None
+    gone: tuple[Seq, ...] = ()
 
 
 class Ruled(Frame, frozen=True, tag="ruled"):
@@ -347,3 +353,4 @@ class Deed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="typ
     until: Time | None = None
     seconds: float | None = None
     target: Seq | None = None
+    gone: tuple[Seq, ...] = ()

@@ -32,6 +32,8 @@ from nbchat.core.limits import KNOWN
 from nbchat.core.visible import acts_on_nothing, one_line
 
 _NAME = 64
+_RUNS = 4000
+"""Ends of runs of messages that one deed takes away: what a server of ours says at the most."""
 _LONGEST_SLOW = 3600.0
 _MARK = 128
 """A message's id, a log's id, a session's word: twice the longest of a server of ours."""
@@ -51,7 +53,8 @@ def harmless(event: Event | Unknown, text_limit: int = _TEXT) -> Event | Unknown
             return replace(event, id=id, by=by, text=text)
         case Moderated():
             about = name(event.name) if event.name is not None else None
-            return replace(event, id=event.id[:_MARK], by=name(event.by), did=name(event.did), name=about)
+            id, gone = event.id[:_MARK], event.gone[:_RUNS]
+            return replace(event, id=id, by=name(event.by), did=name(event.did), name=about, gone=gone)
         case Ruled():
             return replace(event, bans=_held(event.bans), mutes=_held(event.mutes))
         case Joined(member=info) | Changed(member=info):

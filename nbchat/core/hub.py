@@ -12,7 +12,7 @@ member for ``limits.grace`` seconds, and the others notice nothing if it returns
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 
 from nbchat.core import looks, names, texts, wire
 from nbchat.core.effects import (
@@ -27,6 +27,7 @@ from nbchat.core.effects import (
     Record,
     Shut,
     Tell,
+    Void,
 )
 from nbchat.core.errors import BadName, BadText, ProtocolError
 from nbchat.core.frames import (
@@ -55,6 +56,7 @@ from nbchat.core.frames import (
 )
 from nbchat.core.limits import Limits
 from nbchat.core.moderation import Moderation
+from nbchat.core.places import Origin, Places
 from nbchat.core.rooms import Member, Room
 
 
@@ -83,6 +85,7 @@ class Hub:
         self._rooms: dict[str, Room] = {}
         self._by_conn: dict[Connection, Member] = {}
         self._by_session: dict[str, Member] = {}
+        self._places = Places(limits)
         self._gone: dict[str, Member] = {}
         """Members without a connection, the one gone longest first."""
 
@@ -97,26 +100,31 @@ class Hub:
         address: str | None = None,
         *,
         serves: bool | None = None,
+        key_id: str | None = None,
     ) -> list[Effect]:
         """A connection that has proved its key (which gave it ``role``) wants to be a member. ``address`` is
         where it comes from, None if that tells nobody apart. ``serves`` false: the key was made for another
-        host, and is not the server's own."""
+        host, and is not the server's own. ``key_id`` is the key's."""
         room_name = names.check(request.room, "room name")
         name = names.check_member(request.name)
         is_host = role == "host"
         serves = is_host if serves is None else serves
-        if back := self._resume(conn, request, room_name, serves=serves, is_host=is_host):
-            return back
         key = names.skeleton(room_name)
+        if back := self._resume(conn, request, key, key_id, serves=serves, is_host=is_host):
+            return back
         bar = self.rules.bars(key, request.session, name, address, now, is_host=is_host)
         if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
-        left = self._make_place(key)
+        origin = key_id, address
+        left = self._make_place(key, origin, serves=serves)
         room = self._open(room_name)
         if room is None:
             return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
-        if len(room.members) >= self._limits.members:
-            return [*left, *self._no(conn, "room_full", "This room is full.")]
+        was_there = self.rules.seen.has(key, request.session)
+        full = self._places.bar(key, len(room.members), origin, was_there=was_there, serves=serves)
+        if full is not None:
+            self._tidy(room)
+            return [*left, *self._no(conn, full.code, str(full))]
         suggestion = names.free(name, room.taken)
         if suggestion != name and request.exact:
             self._tidy(room)
@@ -130,7 +138,7 @@ class Hub:
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
             *left,
-            *self._enter(conn, session, suggestion, room, address, serves=serves, is_host=is_host),
+            *self._enter(conn, session, suggestion, room, address, key_id, serves=serves, is_host=is_host),
             Admit(conn, room.key, after),
         ]
 
@@ -149,10 +157,13 @@ class Hub:
         name = names.check_member(name)
         if bar := self.rules.bars(names.skeleton(room), None, name, address, now):
             raise BadName(str(bar))
-        left = self._make_place(names.skeleton(room))
+        left = self._make_place(names.skeleton(room), (None, address))
         opened = self._open(room)
-        if opened is None or len(opened.members) >= self._limits.members:
+        if opened is None:
             raise BadName("This room is full.")
+        if full := self._places.bar(opened.key, len(opened.members), (None, address)):
+            self._tidy(opened)
+            raise BadName(str(full))
         name = names.free(name, opened.taken)
         session = self._new_session()
         return name, [*left, *self._enter(conn, session, name, opened, address, plain=True)]
@@ -177,10 +188,10 @@ class Hub:
         )
 
     def _resume(
-        self, conn: Connection, request: Join, room: str, *, serves: bool, is_host: bool
+        self, conn: Connection, request: Join, room: str, key_id: str | None, *, serves: bool, is_host: bool
     ) -> list[Effect]:
         member = self._by_session.get(request.session) if request.session else None
-        if member is None or member.room.key != names.skeleton(room):
+        if member is None or member.room.key != room:
             return []
         effects: list[Effect] = []
         if member.conn is not None:
@@ -196,7 +207,7 @@ class Hub:
             ]
         self._gone.pop(member.session, None)
         self._by_conn[conn], member.conn = member, conn
-        member.serves, member.is_host = serves, is_host
+        member.serves, member.is_host, member.key = serves, is_host, key_id
         effects += self._reroled(member)
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
@@ -208,30 +219,40 @@ class Hub:
         name: str,
         room: Room,
         address: str | None,
+        key_id: str | None = None,
         *,
         serves: bool = False,
         is_host: bool = False,
         plain: bool = False,
     ) -> list[Effect]:
         role = self.rules.role(room.key, session, is_host=is_host)
-        member = Member(session, name, role, room, plain, conn, serves, is_host, address)
+        member = Member(session, name, role, room, plain, conn, serves, is_host, address, key_id)
+        member.said_at = self.rules.seen.said_at(room.key, session, name)
+        member.origin = (key_id, address)
+        self._places.take(room.key, member.origin)
         self.rules.saw(room.key, member)
         room.members[names.skeleton(name)] = member
         room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
         return [Announce(room.key, Joined(member=member.info), session)]
 
-    def _make_place(self, key: str) -> list[Effect]:
-        """Where no place is left, that of whoever has been gone longest is not held any longer: somebody who
-        comes and drops again and again shuts nobody out."""
+    def _make_place(self, key: str, origin: Origin, *, serves: bool = False) -> list[Effect]:
+        """Where no place is left, that of whoever has been gone longest is not held any longer, of the same
+        origin first: somebody who comes and drops again and again shuts nobody out."""
         room = self._rooms.get(key)
-        if room is not None and len(room.members) >= self._limits.members:
-            gone = next((each for each in self._gone.values() if each.room is room), None)
-        elif room is None and len(self._rooms) >= self._limits.rooms:
-            gone = next((each for each in self._gone.values() if len(each.room.members) == 1), None)
+        gone: Iterable[Member] = self._gone.values()
+        if room is None and len(self._rooms) >= self._limits.rooms:
+            gone = (each for each in gone if len(each.room.members) == 1)
         else:
-            return []
-        return self._leave(gone) if gone is not None else []
+            full = self._places.bar(key, len(room.members) if room is not None else 0, origin, serves=serves)
+            if full is None:
+                return []
+            if full.code == "room_full":
+                gone = [each for each in gone if each.room is room]
+            own = [each for each in gone if each.origin == origin]
+            gone = own if own or full.code == "link_full" else gone
+        first = next(iter(gone), None)
+        return self._leave(first) if first is not None else []
 
     def _open(self, name: str) -> Room | None:
         key = names.skeleton(name)
@@ -295,18 +316,29 @@ class Hub:
         present = opened.members if opened is not None else {}
         verdict = self.rules.judge(room, request, member, present, now)
         effects: list[Effect] = []
-        if (out := verdict.shut_out) is not None:
-            assert isinstance(out, Member)
-            leaving = out.conn
-            if leaving is not None:
-                effects.append(Tell(leaving, Closing(reason=verdict.why, final=True, code=verdict.code)))
-            effects += self._leave(out)
-            if leaving is not None:
-                effects.append(Drop(leaving))
+        out = verdict.shut_out
+        assert out is None or isinstance(out, Member)
+        if out is not None:
+            effects += self._shut_out(out, verdict.why, verdict.code)
+        if verdict.lost is not None and (out is None or out.key is not None):
+            key_id = out.key if out is not None else None
+            effects.append(Void(verdict.lost, key_id, is_personal=request.do == "ban"))
         if verdict.changed is not None:
             assert isinstance(verdict.changed, Member)
             effects += self._reroled(verdict.changed)
-        return [*effects, Record(conn, room, verdict.deed)]
+        since = int((now - request.back) * 1000) if request.back is not None else None
+        return [*effects, Record(conn, room, verdict.deed, since)]
+
+    def _shut_out(self, member: Member, why: str, code: str) -> list[Effect]:
+        conn = member.conn
+        if conn is None:
+            return self._leave(member)
+        return [Tell(conn, Closing(reason=why, final=True, code=code)), *self._leave(member), Drop(conn)]
+
+    def empty(self, keys: Container[str], why: str) -> list[Effect]:
+        """End all who came with one of these keys."""
+        out = [each for each in self._by_session.values() if each.key in keys and not each.serves]
+        return [effect for member in out for effect in self._shut_out(member, why, "link_ended")]
 
     def _reroled(self, member: Member) -> list[Effect]:
         """See what a member's role is now, and say so if it is another one."""
@@ -324,6 +356,7 @@ class Hub:
         if no := self.rules.silences(member.room.key, member, now):
             return [Decline(conn, member.room.key, member.session, request.id, no.code, str(no))]
         member.said_at = now
+        self.rules.seen.spoke(member.room.key, member, now)
         body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
         return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
 
@@ -376,6 +409,7 @@ class Hub:
         room = member.room
         del room.members[names.skeleton(member.name)]
         room.taken -= names.marks(member.name)
+        self._places.leave(room.key, member.origin)
         del self._by_session[member.session]
         self._gone.pop(member.session, None)
         if member.conn is not None:
@@ -404,6 +438,19 @@ class Hub:
     def count(self) -> int:
         """How many members there are, in all rooms. May be asked from any thread."""
         return len(self._by_session)
+
+    def inside(self, key_id: str) -> dict[str, str]:
+        """Who came with a key and is in a room, or may be back in a moment: session → room."""
+        return {each.session: each.room.key for each in self._by_session.values() if each.key == key_id}
+
+    def is_host(self, conn: Connection) -> bool:
+        member = self._by_conn.get(conn)
+        return member is not None and member.role == "host"
+
+    def room_of(self, conn: Connection) -> str | None:
+        """The key of the room that a connection is in."""
+        member = self._by_conn.get(conn)
+        return member.room.key if member else None
 
     def session_of(self, conn: Connection) -> str | None:
         member = self._by_conn.get(conn)

@@ -27,7 +27,18 @@ class Key(msgspec.Struct, frozen=True, omit_defaults=True):
     once: bool = False
     """True: the first session that comes in with it is the only one."""
     sessions: tuple[str, ...] | None = None
-    """The only sessions that it is for, if it was used up or made void."""
+    """The sessions that have used it, if their number is bounded, or for which it stays though it is void."""
+    uses: int | None = None
+    """How many sessions may come in with it; None: any number, or one (``once``). 0: no more."""
+    rooms: dict[str, str] = {}
+    """session → the room that it may come into, for those in ``sessions``."""
+    is_over: bool = False
+    """True: it has ended, and goes on for those who were inside."""
+
+    @property
+    def most(self) -> int | None:
+        """How many sessions it is for, None if that is not bounded."""
+        return 1 if self.once else self.uses
 
     def __repr__(self) -> str:
         return f"Key({self.id!r}, role={self.role!r})"

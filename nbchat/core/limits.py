@@ -40,8 +40,24 @@ class Limits:
     """Requests a second per member in the long run: nobody types faster; scripts are slowed, not cut."""
     burst: int = 40
     """Requests at once before the rate counts: a pasted list, a script's first lines."""
+    steady_rate: float = 1.0
+    """Messages a second of one member for minutes on end: nobody types faster for long. Not for hosts."""
+    steady_burst: int = 300
+    """Messages before that counts (or ``burst``, if that is more): a script's whole output goes through, a
+    flood of minutes does not."""
+    crowd_rate: float = 100.0
+    """Requests a second of all who came with one key from one address (or ``rate``): many times what a class
+    of 300 types, and a bound for who makes new sessions instead of waiting. Not for hosts."""
+    crowd_burst: int = 2000
+    """Requests of these at once (or ``burst``): a class of 300 that comes back with what it has not sent."""
     connections: int = 512
     """At one time: a class of 300 with a second page open here and there."""
+    spare: int = 32
+    """Connections beyond these, to say who one is: who serves, and a member who comes back, find a place also
+    where all are taken."""
+    reserved: int = 128
+    """Of ``connections``, and of a room's ``members``, the places that those who came with one key from one
+    address cannot take (at most a quarter): so one link fills no server, and a class of 300 has room."""
     unnamed: int = 64
     """Connections that have not named themselves; beyond it the oldest silent one gives way."""
     unnamed_each: int = 16
@@ -57,6 +73,11 @@ class Limits:
     """Rooms open at one time."""
     members: int = 512
     """Members in one room."""
+    memory: int = 256 * 1024 * KiB
+    """What a chat in memory keeps of messages; then the oldest go, of the room that has most. Weeks of a
+    class, and a notebook's memory stays the notebook's."""
+    file: int = 1024 * 1024 * KiB
+    """The size of a history's file from which on the log warns: ``keep=`` bounds it."""
     ring: int = 1024 * KiB
     """A room's recent bytes in memory: a slow reader may be that far behind before the store feeds it."""
     write: int = 256 * KiB

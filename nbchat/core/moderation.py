@@ -14,7 +14,7 @@ nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -24,14 +24,16 @@ from nbchat.core import frames, names
 from nbchat.core.deeds import SERVER, duration, span, who
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import Deed, Moderate, Ruled, Standing
+from nbchat.core.held import Held
+from nbchat.core.seen import EACH, Seen
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _MOST = 1000
 """Bans, mutes and named hosts of one room, the oldest giving way: more than a room has members."""
-_SEEN = 2048
-"""Sessions that are known to have been in a room: some classes' worth."""
+_BACK = 86400.0
+"""Seconds, a day: how far back a member's messages can be taken away at once."""
 
 
 class Person(Protocol):
@@ -91,13 +93,15 @@ class RoomRules(Struct, omit_defaults=True):
 
 class Verdict(NamedTuple):
     """What a deed brings with it: the ``deed`` itself for the log; ``shut_out``, a member to be ended with
-    the words ``why`` and, for programs, a ``code``; ``changed``, a member whose role is another one now."""
+    the words ``why`` and, for programs, a ``code``; ``changed``, a member whose role is another one now;
+    ``lost``, a session that has lost its key, since it was shut out by who serves."""
 
     deed: Deed
     shut_out: Person | None = None
     why: str = ""
     code: str = ""
     changed: Person | None = None
+    lost: str | None = None
 
 
 class Moderation:
@@ -111,9 +115,12 @@ class Moderation:
             for ban in (*rules.bans, *rules.mutes)
         }
         """The bans and mutes of before: they were timed by the clock of then."""
-        self._seen: dict[tuple[str, str], tuple[str, str | None]] = {}
-        """(room, session) → name and address, the newest last."""
+        self.seen = Seen()
+        self._held: dict[str, tuple[Held[Ban], Held[Ban]]] = {}
+        """Bans and mutes of each room, as they are found; made anew where they are others now."""
         self._kicked: dict[tuple[str, str], None] = {}
+        self._lost: dict[str, None] = {}
+        """Sessions that were shut out by who serves: of all rooms."""
 
     @property
     def kept(self) -> str:
@@ -137,9 +144,7 @@ class Moderation:
 
     def saw(self, room: str, member: Person) -> None:
         """A member has come into a room."""
-        self._seen.pop((room, member.session), None)
-        self._seen[room, member.session] = (member.name, member.address)
-        _bound(self._seen, _SEEN)
+        self.seen.add(room, member)
 
     # ── what is allowed ──
 
@@ -159,11 +164,11 @@ class Moderation:
     ) -> ProtocolError | None:
         """Why somebody who does not serve may not come in; None if nothing speaks against it."""
         rules = self._of(room)
-        was_there = session is not None and (room, session) in self._seen
-        for ban in _holding(rules.bans, now):
-            if ban.is_about(session, name):
-                return _no("banned", f"You are banned from this room {_left(ban, now)}.")
-            if address is not None and address == ban.address and not was_there:
+        bans = self._found(room, rules)[0]
+        for ban in _holding(bans.about(session, name), now):
+            return _no("banned", f"You are banned from this room {_left(ban, now)}.")
+        if not self.seen.has(room, session):
+            for ban in _holding(bans.at(address), now):
                 return _no(
                     "banned",
                     f"Somebody who came from where you come from is banned from this room {_left(ban, now)}. "
@@ -171,6 +176,8 @@ class Moderation:
                 )
         if session is not None and (room, session) in self._kicked:
             return _no("kicked", "A host removed you from this room. You can join again by hand.")
+        if session is not None and session in self._lost:
+            return _no("kicked", "Who serves this chat removed you. You can join again by hand.")
         may_come = is_host or session in (*(rules.locked or ()), *rules.hosts)
         if rules.locked is not None and not may_come:
             return _no("locked", "This room is locked: no newcomers. Ask the host to let you in (/unlock).")
@@ -181,9 +188,8 @@ class Moderation:
         rules = self._of(room)
         if rules is _NONE or member.serves:
             return None
-        for mute in _holding(rules.mutes, now):
-            if mute.is_about(member.session, member.name):
-                return _no("muted", f"A host has muted you {_left(mute, now)}.")
+        for mute in _holding(self._found(room, rules)[1].about(member.session, member.name), now):
+            return _no("muted", f"A host has muted you {_left(mute, now)}.")
         if member.role == "host":
             return None
         if rules.announce:
@@ -226,6 +232,8 @@ class Moderation:
         then."""
         if actor is not None and actor.role != "host":
             raise _no("not_host", f"Only a host can do that ({order.do}).")
+        if order.back is not None and (order.do not in ("delete", "ban") or not 0 < order.back <= _BACK):
+            raise _no("not_possible", "Messages of a day at the most go with a member's name, or its ban.")
         rules = self._rooms.get(room) or RoomRules()
         deed = Deed(
             id=order.id,
@@ -257,6 +265,9 @@ class Moderation:
             case "ban" | "mute":
                 return self._hold(room, rules, order, actor, present, now, deed)
             case "unban":
+                for ban in rules.bans:
+                    if ban.session is not None and ban.key == names.skeleton(order.name or ""):
+                        self._lost.pop(ban.session, None)
                 rules.bans, name = _released(rules.bans, order, "banned")
                 return Verdict(msgspec.structs.replace(deed, name=name))
             case "unmute":
@@ -270,9 +281,15 @@ class Moderation:
                 rules.announce = order.do == "announce"
             case "lock":
                 here = {member.session for member in present.values()}
-                rules.locked = sorted(here | {session for where, session in self._seen if where == room})
+                rules.locked = sorted(here | self.seen.sessions(room))
             case "unlock":
                 rules.locked = None
+            case "delete" if order.back is not None:  # who it was, and what there is, the log knows
+                if (member := present.get(names.skeleton(order.name or ""))) not in (None, actor):
+                    _above(actor, member, order)
+                elif not order.name:
+                    raise _nobody(order, present)
+                return Verdict(msgspec.structs.replace(deed, name=order.name))
             case "delete":
                 if order.seq is None:
                     raise _no("not_possible", "Say which message: its number.")
@@ -288,8 +305,9 @@ class Moderation:
         if order.do == "kick":
             self._forget(room, member.session, rules)
             self._kicked[room, member.session] = None
-            _bound(self._kicked, _SEEN)
-            return Verdict(deed, member, f"{who(deed.by)} removed you from this room.", "kicked")
+            _bound(self._kicked, EACH)
+            lost = self._loses(member.session, actor)
+            return Verdict(deed, member, f"{who(deed.by)} removed you from this room.", "kicked", lost=lost)
         if order.do == "unhost":
             if rules.hosts.pop(member.session, None) is None:
                 why = (
@@ -355,22 +373,30 @@ class Moderation:
             others = [mute for mute in rules.mutes if not mute.is_about(session, name)]
             rules.mutes = [*others, Ban(name, session, None, until)][-_MOST:]
             return Verdict(deed)
-        is_shared = any(each.address == address for each in present.values() if each is not member) or any(
-            (where, one) != (room, session) and there == address
-            for (where, one), (_, there) in self._seen.items()
-        )
+        is_shared = any(each.address == address for each in present.values() if each is not member)
+        is_shared = is_shared or not self.seen.is_alone(room, session, address)
         ban = Ban(name, session, None if is_shared else address, until)
         rules.bans = [*(each for each in rules.bans if not each.is_about(session, name)), ban][-_MOST:]
         self._forget(room, session, rules)
+        lost = self._loses(session, actor)
         why = f"{who(deed.by)} banned you from this room {span(until, now)}."
-        return Verdict(deed, member, why, "banned")
+        return Verdict(deed, member, why, "banned", lost=lost)
+
+    def _loses(self, session: str, actor: Person | None) -> str | None:
+        """Who is shut out by who serves has lost its key, and so comes into no room."""
+        if actor is not None and not actor.serves:
+            return None
+        self._lost[session] = None
+        _bound(self._lost, EACH)
+        return session
 
     def _past(self, room: str, order: Moderate, present: Mapping[str, Person]) -> tuple[str, str, str | None]:
         """Somebody who was in the room and is gone."""
-        for (where, session), (name, address) in reversed(self._seen.items()):
-            if where == room and names.skeleton(name) == names.skeleton(order.name or ""):
-                return name, session, address
-        raise _nobody(order, present)
+        found = self.seen.named(room, order.name or "")
+        if found is None:
+            raise _nobody(order, present)
+        session, trace = found
+        return trace.name, session, trace.address
 
     def _present(self, order: Moderate, present: Mapping[str, Person]) -> Person:
         member = present.get(names.skeleton(order.name or ""))
@@ -380,16 +406,25 @@ class Moderation:
 
     def _forget(self, room: str, session: str, rules: RoomRules) -> None:
         """Who was shut out has no rights from having been there."""
-        self._seen.pop((room, session), None)
+        self.seen.forget(room, session)
         rules.hosts = {each: name for each, name in rules.hosts.items() if each != session}
         if rules.locked is not None:
             rules.locked = [each for each in rules.locked if each != session]
+
+    def _found(self, room: str, rules: RoomRules) -> tuple[Held[Ban], Held[Ban]]:
+        if rules is _NONE:
+            return _NOBODY
+        found = self._held.get(room)
+        if found is None or found[0].of is not rules.bans or found[1].of is not rules.mutes:
+            found = self._held[room] = Held(rules.bans), Held(rules.mutes)
+        return found
 
     def _of(self, room: str) -> RoomRules:
         return self._rooms.get(room) or _NONE
 
 
 _NONE = RoomRules()
+_NOBODY: tuple[Held[Ban], Held[Ban]] = Held([]), Held([])
 
 
 def _above(actor: Person | None, member: Person, order: Moderate) -> None:
@@ -425,7 +460,7 @@ def _no(code: str, text: str) -> ProtocolError:
     return ProtocolError(code, text)
 
 
-def _holding(held: list[Ban], now: float) -> Iterator[Ban]:
+def _holding(held: Iterable[Ban], now: float) -> Iterator[Ban]:
     return (each for each in held if each.until is None or now < each.until)
 
 

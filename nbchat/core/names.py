@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Container
+from functools import lru_cache
 
 from nbchat.core import looks
 from nbchat.core.errors import BadName
@@ -53,7 +54,8 @@ def skeleton(name: str) -> str:
     return unicodedata.normalize("NFKC", folded)
 
 
-def marks(name: str) -> set[str]:
+@lru_cache(maxsize=4096)
+def marks(name: str) -> frozenset[str]:
     """By what a member's name is taken: two names that have one of these in common look the same.
 
     What looks the same depends on the case (Cyrillic Т like T, but т not like t; I like l, but i not like l),
@@ -62,7 +64,7 @@ def marks(name: str) -> set[str]:
     table = looks.ASCII if name.isascii() else looks.table()
     written = unicodedata.normalize("NFKD", name).translate(table)
     folded = unicodedata.normalize("NFKD", skeleton(name)).translate(table)
-    return {folded.casefold(), written.casefold(), "=" + written.replace("I", "l")}
+    return frozenset((folded.casefold(), written.casefold(), "=" + written.replace("I", "l")))
 
 
 def free(name: str, taken: Container[str]) -> str:

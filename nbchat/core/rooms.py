@@ -23,9 +23,14 @@ class Member:
     """Host by its key, whether or not one has named it so."""
     address: str | None = None
     """Where from, if that tells people apart."""
+    key: str | None = None
+    """The id of the key that it came in with."""
     away: bool = False
     gone_at: float = 0.0
     said_at: float = -math.inf
+
+    origin: tuple[str | None, str | None] = (None, None)
+    """The key and the address whose place it has."""
 
     @property
     def info(self) -> MemberInfo:

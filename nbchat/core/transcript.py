@@ -8,6 +8,7 @@ face's business.
 from __future__ import annotations
 
 import sys
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -75,8 +76,8 @@ class Row(Struct, frozen=True):
     name: str
     message: Message | None = None
     text: str = ""
-    gone: tuple[int, int] | None = None
-    """For "moderated": the first and last seq of the messages that were taken away."""
+    gone: tuple[int, ...] | None = None
+    """For "moderated": first and last seq of the messages that were taken away, of each run of them."""
     ms: int = 0
     """When, in milliseconds since 1970: what is in the log by the server's clock; who came and went,
     which comes without a time, by this machine's; 0 where nobody gave a clock."""
@@ -177,7 +178,7 @@ class Transcript:
 
     def _moderated(self, event: Moderated) -> None:
         """Show what a host did, and take away what he took away."""
-        gone: tuple[int, int] | None = None
+        gone: tuple[int, ...] | None = None
         if event.did == "clear" and event.target is not None:
             gone = (0, event.target)
             self._drop(event.target)
@@ -189,15 +190,9 @@ class Transcript:
             ]
             for _ in range(at[-1] + 1 if at else 0):
                 self.rows.popleft()
-        elif event.did == "delete" and event.target is not None:
-            gone = (event.target, event.target)
-            for index, message in enumerate(self.messages):
-                if message.seq == event.target:
-                    self._size -= _size(message) - _size(empty := structs.replace(message, text=""))
-                    self.messages[index] = empty
-            for index, row in enumerate(self.rows):
-                if row.message is not None and row.message.seq == event.target:
-                    self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
+        elif event.gone or (event.did == "delete" and event.target is not None):
+            gone = event.gone[: len(event.gone) // 2 * 2] or (event.target or 0,) * 2
+            self._redact(gone)
         self.changes += gone is not None
         self._row("moderated", event.by, text=deeds.words(event), gone=gone, ms=event.at)
 
@@ -233,6 +228,22 @@ class Transcript:
             self._size -= _size(self.messages.popleft())
         self.gone = max(self.gone, seq)
 
+    def _redact(self, gone: tuple[int, ...]) -> None:
+        """Take the texts of these messages away, in runs in ascending order."""
+
+        def is_gone(seq: int) -> bool:
+            place = bisect_right(firsts, seq)
+            return place > 0 and seq <= lasts[place - 1]
+
+        firsts, lasts = gone[::2], gone[1::2]
+        for index, message in enumerate(self.messages):
+            if is_gone(message.seq):
+                self._size -= _size(message) - _size(empty := structs.replace(message, text=""))
+                self.messages[index] = empty
+        for index, row in enumerate(self.rows):
+            if row.message is not None and is_gone(row.message.seq):
+                self.rows[index] = structs.replace(row, message=structs.replace(row.message, text=""))
+
     def notice(self, text: str) -> None:
         """A word about the connection, for this reader only."""
         self._row("notice", "system", text=text)
@@ -261,7 +272,7 @@ class Transcript:
         name: str,
         message: Message | None = None,
         text: str = "",
-        gone: tuple[int, int] | None = None,
+        gone: tuple[int, ...] | None = None,
         ms: int = 0,
     ) -> None:
         self.n += 1

@@ -49,7 +49,9 @@ class Members(Struct, frozen=True, tag="members"):
 
 
 class Revoke(Struct, frozen=True, tag="revoke"):
-    """Make all invitations void: answered by null."""
+    """Make all invitations void: answered by null. ``kick``: who came with one is ended, too."""
+
+    kick: bool = False
 
 
 class Keys(Struct, frozen=True, tag="keys"):
@@ -216,7 +218,7 @@ def _answer(server: ServerThread | None, what: What) -> object:
         case Invite():
             return server.invite(what)
         case Revoke():
-            server.revoke()
+            server.revoke(kick=what.kick)
             return None
         case Keys():
             return server.keys()

@@ -68,13 +68,16 @@ class Client(HostsHand):
         name: str | None = None,
         room: str = "lobby",
         *,
+        host: bool = True,
         replaces: bool = False,
     ) -> None:
         self._is_named = name is not None
         wanted = _typed(name) if name is not None else default_name()
         self._state = State(wanted, names.check(arguments.text("connect", "room", room), "room name"))
         self._typing_at = -math.inf
-        self._receiver = Receiver(Target(url), self._state, wanted, exact=name is not None)
+        self._receiver = Receiver(
+            Target(url), self._state, wanted, exact=name is not None and host, as_member=not host
+        )
         self._handlers = Handlers(self._state, self._receiver)
         self._life = Life(self._state, self._receiver, self._handlers, wanted if self._is_named else None)
         old = clients.predecessor(url, wanted, self.room) if self._is_named and replaces else None
@@ -412,7 +415,7 @@ class Client(HostsHand):
 
 
 @border
-def connect(url: object = None, name: str | None = None, room: str = "lobby") -> Client:
+def connect(url: object = None, name: str | None = None, room: str = "lobby", *, host: bool = True) -> Client:
     """Join a room without a panel: for scripts, bots, tests and REPLs.
 
     ``url``: a link (``nbchat://…`` or, for a first-generation server, ``plain://host:port``), a chat's
@@ -427,12 +430,16 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby") ->
     place, with its handlers and what it had still to say; the old one is closed. So a cell that runs again
     changes nothing. (A panel's client keeps its name.) Without a name each call makes one more member.
 
+    ``host``: False makes it a member, also with the key of a host (the one that this user's notebooks find);
+    a taken name then gets a number.
+
     Returns when the client is in the room and has its newest messages. Raises NoServerFound,
     SeveralServers, BadLink, BadName, NameTaken, NotTheServer, Refused and Unreachable; each says what to
     type. May be called from any thread.
     """
     try:
-        return Client(url, name, room, replaces=True)
+        host = arguments.yes_no("connect", "host", host)
+        return Client(url, name, room, host=host, replaces=True)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # some tracebacks show variables, and a link has its secret in it
         raise error.with_traceback(None) from error.__cause__

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from nbchat.core.errors import StoreError
-from nbchat.core.keyring import Guesses, Keyring
+from nbchat.core.keyring import Guesses, Inside, Keyring
 from nbchat.core.keys import Key
 from nbchat.store import RoomStore
 
@@ -27,10 +27,11 @@ class Door:
         *,
         clock: Callable[[], float],
         timer: Callable[[], float],
+        inside: Inside,
     ) -> None:
         self._store = store
         known = list(known)
-        self._keys = Keyring(known, secrets.token_bytes(16))
+        self._keys = Keyring(known, secrets.token_bytes(16), inside)
         self._known = {key.id for key in known}
         self._most = guesses
         self._guesses = Guesses(guesses)
@@ -41,18 +42,26 @@ class Door:
         """The key of an id, to answer a hello with; a decoy for an unknown one."""
         return self._keys.find(key_id, self._clock())
 
-    def opens(self, key: Key, session: str | None) -> Key | None:
-        """The key as it is now, if a session may come in with it."""
-        return self._keys.opens(key.id, session, self._clock())
+    def opens(self, key: Key, session: str | None, room: str) -> Key | None:
+        """The key as it is now, if a session may come into a room with it."""
+        return self._keys.opens(key.id, session, self._clock(), room)
 
     def why(self, key: Key) -> str:
         """What became of a key that opens nothing, for somebody who has proved to have it."""
         why = self._keys.why(key.id, self._clock())
         return f"{why} Ask for a new one (the host gets it from server.invite())."
 
-    def used(self, key: Key, session: str) -> bool:
-        """A session came in with a key. True: that is to be kept (:meth:`keep`)."""
-        return self._keys.used(key.id, session)
+    def used(self, key: Key, session: str, room: str) -> bool:
+        """A session came into a room with a key. True: that is to be kept (:meth:`keep`)."""
+        return self._keys.used(key.id, session, room)
+
+    def shut_out(self, session: str, key_id: str | None, *, is_personal: bool) -> bool:
+        """A session has lost its keys. True: that is to be kept."""
+        return self._keys.shut_out(session, key_id, is_personal=is_personal)
+
+    def tick(self) -> bool:
+        """See which keys have ended. True: that is to be kept."""
+        return self._keys.end(self._clock())
 
     def failed(self, address: str) -> float:
         """A proof was wrong: the seconds until that is to be said."""
@@ -69,9 +78,9 @@ class Door:
         """The keys that are in use."""
         return self._keys.valid(self._clock())
 
-    def make(self, role: str, seconds: float, name: str | None, once: bool) -> Key:
+    def make(self, role: str, seconds: float, name: str | None, once: bool, uses: int | None = None) -> Key:
         """Make a key that ends after so many seconds."""
-        key = new_key(role, self._clock() + seconds, name, once)
+        key = new_key(role, self._clock() + seconds, name, once, uses)
         msgspec.json.encode(key)  # first: one that cannot be kept would keep all others from being kept
         self._keys.add(key)
         return key
@@ -80,12 +89,9 @@ class Door:
         """Take a key back that nobody was given."""
         self._keys.forget(key.id)
 
-    def revoke(self, inside: Iterable[tuple[str, str]]) -> None:
-        """Make all invitations void, but for who is inside: key ids, and the sessions that came with them."""
-        sessions: dict[str, set[str]] = {}
-        for id, session in inside:
-            sessions.setdefault(id, set()).add(session)
-        self._keys.revoke(sessions)
+    def revoke(self) -> list[str]:
+        """Make all invitations void, but for who is inside; returns the ids of their keys."""
+        return self._keys.revoke()
 
     def move(self, seconds: float) -> bool:
         """The clock was set: move the ends of the keys that were made here; whether there are any."""
@@ -103,6 +109,8 @@ class Door:
             log.warning("what became of an invitation could not be kept: %s", error)
 
 
-def new_key(role: str, ends: float | None, name: str | None = None, once: bool = False) -> Key:
+def new_key(
+    role: str, ends: float | None, name: str | None = None, once: bool = False, uses: int | None = None
+) -> Key:
     """A key that nobody has yet; ``ends`` in seconds since 1970, or None."""
-    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once)
+    return Key(secrets.token_hex(4), secrets.token_urlsafe(24), role, ends, name, once, uses=uses)

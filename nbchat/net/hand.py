@@ -15,6 +15,8 @@ from nbchat.core.transcript import Message
 from nbchat.net.state import Outgoing
 
 _YEAR = 366 * 24 * 60
+_DAY = 24 * 60
+_HOUR = 3600.0
 
 
 class Rules(Struct, frozen=True):
@@ -44,11 +46,20 @@ class HostsHand:
         """End a member's connection. It does not come back by itself; its person can join again."""
         self._do("kick", room, _name("kick", name))
 
-    def ban(self, name: str, minutes: float | timedelta | None = None, *, room: str | None = None) -> None:
+    def ban(
+        self,
+        name: str,
+        minutes: float | timedelta | None = None,
+        *,
+        delete: bool | float | timedelta = False,
+        room: str | None = None,
+    ) -> None:
         """Shut a member out, for some minutes or, without them, until further notice. Also one who has just
         left. A ban is on the name and the session; from another machine, on its address too where nobody
-        else came from there."""
-        self._do("ban", room, _name("ban", name), _seconds("ban", minutes))
+        else came from there. ``delete``: with its messages of the last hour, or of so many minutes."""
+        is_bool = isinstance(delete, bool)
+        back = (_HOUR if delete else None) if is_bool else _seconds("ban", delete, "delete", most=_DAY)
+        self._do("ban", room, _name("ban", name), _seconds("ban", minutes), back=back)
 
     def unban(self, name: str, *, room: str | None = None) -> None:
         """Let somebody come again."""
@@ -93,6 +104,11 @@ class HostsHand:
             raise UsageError("This message is not in the chat yet. Wait for it first: message.wait()")
         self._do("delete", room, seq=arguments.whole("redact", "message", seq, least=1, such=such))
 
+    def delete(self, name: str, minutes: float | timedelta = 10, *, room: str | None = None) -> None:
+        """Take away what a member has said in the last minutes (a day at the most), whether it is still there
+        or not: all messages by that name in the log, the newest 2,000 runs of them."""
+        self._do("delete", room, _name("delete", name), back=_seconds("delete", minutes, most=_DAY))
+
     def make_host(self, name: str, *, room: str | None = None) -> None:
         """Name a member host: it can do all this, but to hosts. It is one for as long as it keeps its
         session, until :meth:`unmake_host`."""
@@ -114,8 +130,9 @@ class HostsHand:
         name: str | None = None,
         seconds: float | None = None,
         seq: int | None = None,
+        back: float | None = None,
     ) -> None:
-        self._moderate(_room(what, room), Moderate(secrets.token_hex(8), what, name, seconds, seq))
+        self._moderate(_room(what, room), Moderate(secrets.token_hex(8), what, name, seconds, seq, back))
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         raise NotImplementedError
@@ -144,12 +161,14 @@ def _room(call: str, room: str | None) -> str | None:
     return arguments.text(call, "room", room) if room is not None else None
 
 
-def _seconds(what: str, minutes: float | timedelta | None) -> float | None:
+def _seconds(
+    what: str, minutes: float | timedelta | None, name: str = "minutes", *, most: float = _YEAR
+) -> float | None:
     if minutes is None:
         return None
     such = f"Say for how many minutes, such as {what}('bob', 10)."
     minute = timedelta(minutes=1)
-    return 60.0 * arguments.span(what, "minutes", minutes, minute, most=float(_YEAR), such=such, is_open=True)
+    return 60.0 * arguments.span(what, name, minutes, minute, most=most, such=such, is_open=True)
 
 
 def _ends(held: list[Held]) -> dict[str, datetime | None]:

@@ -22,7 +22,7 @@ from nbchat.core import plain
 from nbchat.core.errors import BadName
 from nbchat.core.frames import Closing, Frame, Refused, Say
 from nbchat.core.texts import visible
-from nbchat.net.rate import Rate
+from nbchat.net.allowance import Allowance
 
 if TYPE_CHECKING:
     from nbchat.net.session import Connection
@@ -88,7 +88,8 @@ class PlainSession:
         self._parts: deque[bytes] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._waiting: deque[str] = deque()
-        self._rate = Rate(shell.limits, shell.loop.time())
+        self._rate: Allowance | None = None
+        """Its name's, from its join on."""
         self._resume: asyncio.TimerHandle | None = None
 
     # ── what it sends ──
@@ -104,15 +105,16 @@ class PlainSession:
     def _work(self) -> None:
         """Say what waits, as far as this member's rate allows; until then nothing more is read."""
         self._resume = None
-        while self._waiting:
-            if wait := self._rate.wait(self._shell.loop.time()):
+        while self._waiting and self._rate is not None:
+            now = self._shell.loop.time()
+            if wait := self._rate.wait(now, is_host=False):
                 if not self._rate.is_slowed:
-                    self._rate.is_slowed = True
+                    self._rate.slowed(len(self._waiting), now, is_host=False)
                     self._say(plain.notice("you are sending fast; the rest follows slowly"))
                 self._conn.pause_reading()
                 self._resume = self._shell.loop.call_later(wait, self._work)
                 return
-            self._rate.take()
+            self._rate.take(is_message=True)
             self._handle(self._waiting.popleft())
         self._conn.resume_reading()
 
@@ -131,6 +133,8 @@ class PlainSession:
             self._refuse(str(error))
         else:
             self._session = self._shell.hub.session_of(self._conn) or ""
+            # A plain client has no session to come back with: its name's allowance goes on.
+            self._rate = self._shell.allowances.of(("plain", wanted), (None, conn.address))
             self._shell.named(self._conn)
             self._shell.act(effects)
             self._room = self._shell.enter_plain(self._conn, self)
@@ -168,9 +172,14 @@ class PlainSession:
                 timer.cancel()
         # A pipe sends and hangs up: another burst of what it sent is said all the same, not a flood.
         for _ in range(min(len(self._waiting), self._shell.limits.burst)):
+            if self._rate is None or self._rate.owes:  # who does so again and again has to wait first
+                break
+            self._rate.take(is_message=True)
             self._handle(self._waiting.popleft())
         if self._room is not None:
             self._room.leave(self)
+        if self._rate is not None:
+            self._rate.users -= 1
 
     def _say(self, text: str) -> None:
         self._parts.extend(self._writes([text]))

@@ -125,9 +125,9 @@ class ServerProcess:
         self._keys.append(key)
         return key
 
-    def revoke(self) -> None:
-        """Make all invitations void, but for who is inside."""
-        self._ask(Revoke(), None)
+    def revoke(self, *, kick: bool = False) -> None:
+        """Make all invitations void: but for who is inside, or with ``kick`` also for these."""
+        self._ask(Revoke(kick), None)
         self._keys = self._ask(Keys(), list[Key])
 
     def moderate(self, room: str, order: Moderate) -> None:
@@ -140,12 +140,12 @@ class ServerProcess:
 
     def keys(self) -> list[Key]:
         """The keys that are in use, for the server that comes next; none once it was stopped. If the child
-        was killed, those that are known here: not the ones for one use, since they may have been used."""
+        was killed, those that are known here: not the ones for some uses, since they may have been used."""
         if self._is_unwanted:
             return []
         with contextlib.suppress(UsageError):
             return self._ask(Keys(), list[Key])
-        return [key for key in self._keys if not key.once]
+        return [key for key in self._keys if key.most is None]
 
     def hand_over(self) -> None:
         """Nothing: its memory cannot leave its process."""

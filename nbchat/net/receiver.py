@@ -88,12 +88,14 @@ class Receiver:
         wanted: str,
         *,
         exact: bool,
+        as_member: bool = False,
         chance: random.Random | None = None,
     ) -> None:
         self._target = target
         self._state = state
         self._wanted = wanted
         self._exact = exact
+        self._as_member = as_member
         self._backoff = Backoff(chance)
         self.ping = Limits().ping
         """Seconds between signs of life, as the server wants them."""
@@ -295,8 +297,10 @@ class Receiver:
         if where.plain:
             state.is_plain = True
             return PlainConnection(self, state.name, transcript.seq or 0)
+        # In an app each visitor is somebody else, whoever was there before under that name.
         if (
-            not self._was_welcome
+            not self._as_member
+            and not self._was_welcome
             and not self._follows
             and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
@@ -313,6 +317,7 @@ class Receiver:
                 after=self._after(),
                 log_id=transcript.log_id,
                 exact=self._exact and not self._was_welcome,
+                as_member=self._as_member,
             ),
         )
 
@@ -410,7 +415,7 @@ class Receiver:
             message.is_sent = False
         if isinstance(self._conn, NativeConnection):
             self._questions.again(self._conn)
-        if self._session is not None:
+        if self._session is not None and not self._as_member:
             self._keep(event)
 
     def _trimmed(self, head: int) -> None:

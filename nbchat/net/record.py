@@ -21,6 +21,7 @@ from nbchat.core.effects import Decline, Record
 from nbchat.core.errors import ChatError, ProtocolError, StoreDown, StoreError, StoreFull
 from nbchat.core.frames import Deed, Refused, Said, Stored, Trimmed
 from nbchat.core.hub import Hub
+from nbchat.net import authors
 from nbchat.store import RoomStore
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _RETRY = 1.0
 
 
 class _Entry:
-    def __init__(self, room: str, deed: Deed, done: asyncio.Future[None]) -> None:
-        self.room, self.deed, self.done = room, deed, done
+    def __init__(self, effect: Record, done: asyncio.Future[None]) -> None:
+        self.room, self.deed, self.since, self.done = effect.room, effect.deed, effect.since, done
 
 
 class Recorder:
@@ -59,7 +60,7 @@ class Recorder:
         done: asyncio.Future[None] = loop.create_future()
         if effect.conn is not None:
             done.add_done_callback(partial(_tell, effect))
-        self._waiting.append(_Entry(effect.room, effect.deed, done))
+        self._waiting.append(_Entry(effect, done))
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._work())
         return done
@@ -116,7 +117,12 @@ class Recorder:
         store, room = self._store, entry.room
         await self._keep()
         # What was found out stays in the entry: a second try would not find it any more.
-        if entry.deed.did == "delete":
+        if entry.since is not None:
+            if not entry.deed.gone:
+                entry.deed = await self._flood(room, entry.deed, entry.since)
+            runs = zip(entry.deed.gone[::2], entry.deed.gone[1::2], strict=True)
+            await store.redact(room, *(seq for first, last in runs for seq in range(first, last + 1)))
+        elif entry.deed.did == "delete":
             if entry.deed.name is None:
                 entry.deed = structs.replace(
                     entry.deed, name=await self._author(room, entry.deed.target or 0)
@@ -130,6 +136,16 @@ class Recorder:
             self._publish(room, wire.encode(Trimmed(head=upto)))
         # A session of its own: should the store refuse it, nobody's messages wait for it.
         await store.append(room, f"deed {secrets.token_hex(8)}", "deed", wire.encode_body(entry.deed))
+
+    async def _flood(self, room: str, deed: Deed, since: int) -> Deed:
+        """The deed with all messages that somebody has said since then."""
+        name, seqs = await authors.flood(self._store, room, deed.name or "", since)
+        if not seqs and deed.did == "delete":
+            raise ProtocolError("no_such_message", f"{deed.name!r} has said nothing in that time.")
+        newest = seqs[0] if seqs else None
+        if deed.did == "delete":
+            deed = structs.replace(deed, name=name)
+        return structs.replace(deed, target=newest, gone=authors.in_runs(seqs))
 
     async def _author(self, room: str, seq: int) -> str:
         """Who said a message."""

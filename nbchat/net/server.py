@@ -18,6 +18,7 @@ import msgspec
 
 from nbchat.core import arguments, names
 from nbchat.core.border import bordered
+from nbchat.core.errors import UsageError
 from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
@@ -93,6 +94,7 @@ class Server(HostsHand):
         name: str | None = ...,
         hours: float | timedelta = ...,
         once: bool = ...,
+        uses: int | None = ...,
         host: bool = ...,
         qr: Literal[False] = ...,
     ) -> str: ...
@@ -104,6 +106,7 @@ class Server(HostsHand):
         name: str | None = ...,
         hours: float | timedelta = ...,
         once: bool = ...,
+        uses: int | None = ...,
         host: bool = ...,
         qr: Literal[True],
     ) -> Invitation: ...
@@ -115,6 +118,7 @@ class Server(HostsHand):
         name: str | None = None,
         hours: float | timedelta = _INVITE_HOURS,
         once: bool = False,
+        uses: int | None = None,
         host: bool = False,
         qr: bool = False,
     ) -> str | Invitation:
@@ -123,7 +127,8 @@ class Server(HostsHand):
         Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
 
         ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
-        joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
+        joins with it (who can come back after an outage). ``uses``: by so many, each into one room. Whom you
+        kick takes one along. ``host``: for another host. ``qr``: an object
         that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
         such = "An invitation lasts between 0 hours and a year: server.invite(hours=12)."
@@ -132,11 +137,14 @@ class Server(HostsHand):
         once = arguments.yes_no("server.invite", "once", once)
         host = arguments.yes_no("server.invite", "host", host)
         qr = arguments.yes_no("server.invite", "qr", qr)
+        uses = _uses(uses, once)
         if room is not None:
             room = names.check(arguments.text("server.invite", "room", room), "room name")
         if name is not None:
             name = names.check_member(arguments.text("server.invite", "name", name))
-        key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
+        key = self._runner.invite(
+            Invite(hours * 3600, "host" if host else "member", name, once or uses == 1, uses)
+        )
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
         if not qr:
             return where.whole_link
@@ -144,10 +152,10 @@ class Server(HostsHand):
 
         return Invitation(where.whole_link, time.time() + hours * 3600)
 
-    def revoke_invites(self) -> None:
+    def revoke_invites(self, *, kick: bool = False) -> None:
         """Make all links void that :meth:`invite` has given out. Who is in a room stays and can come back
-        after an outage; nobody else can come in with them."""
-        self._runner.revoke()
+        after an outage; nobody else can come in with them. ``kick``: who came with a link is ended, too."""
+        self._runner.revoke(kick=arguments.yes_no("server.revoke_invites", "kick", kick))
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         self._runner.moderate(_room(room), order)
@@ -242,6 +250,18 @@ def _where(lan: tuple[str, ...], host: str, port: int, pin: str) -> list[tuple[s
         ("listens on", f"{place(host, port)}; encrypted, for others: {networks}"),
         ("certificate", f"<code>{tls.readable(pin)}</code>"),
     ]
+
+
+def _uses(uses: int | None, once: bool) -> int | None:
+    if uses is None:
+        return None
+    such = "Say how many may come, such as uses=40."
+    number = arguments.whole("server.invite", "uses", uses, least=1, such=such)
+    if once and number != 1:
+        raise UsageError(
+            f"server.invite(once=True, uses={number}): once=True is uses=1. Leave one of them out."
+        )
+    return number
 
 
 def _room(room: str | None) -> str:

@@ -18,11 +18,11 @@ import msgspec
 
 from nbchat.core import keys, names, plain, wire
 from nbchat.core.errors import BadName, ProtocolError
-from nbchat.core.frames import VERSION, Bye, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Slow
+from nbchat.core.frames import VERSION, Bye, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Say, Slow
+from nbchat.net.allowance import Allowance
 from nbchat.net.link import is_loopback
 from nbchat.net.networks import origin
 from nbchat.net.plain import PlainSession, is_own_user
-from nbchat.net.rate import Rate
 
 if TYPE_CHECKING:
     from nbchat.net.shell import Shell
@@ -275,7 +275,8 @@ class NativeSession:
         """The hello's, or a decoy."""
         self._nonces: tuple[str, str] | None = None
         self._is_member = False
-        self._rate = Rate(shell.limits, shell.loop.time())
+        self._rate: Allowance | None = None
+        """Its session's, from its join on."""
         self._timer: asyncio.TimerHandle | None = None
 
     def received(self, data: bytes) -> None:
@@ -302,6 +303,8 @@ class NativeSession:
             with contextlib.suppress(ProtocolError):
                 if isinstance(bye := wire.decode_request(last), Bye):
                     self._shell.handle(self._conn, bye)
+        if self._rate is not None:
+            self._rate.users -= 1
 
     @property
     def key_id(self) -> str | None:
@@ -316,28 +319,29 @@ class NativeSession:
             if conn.is_full or conn.is_asking or conn.under_way >= _UNDER_WAY:
                 self._pause()  # until go_on()
                 return
-            if not self._is_member:
+            if self._rate is None:
                 self._handshake(self._waiting.popleft())
-            elif (wait := self._rate.wait(self._shell.loop.time())) > 0:
-                self._slow_down(wait)
+                continue
+            now, is_host = self._shell.loop.time(), self._shell.hub.is_host(conn)
+            if (wait := self._rate.wait(now, is_host=is_host)) > 0:
+                self._slow_down(self._rate, wait, is_host=is_host)
                 return
-            else:
-                self._request(self._waiting.popleft())
+            self._request(self._waiting.popleft(), self._rate)
         if self._lines.overflow and conn.is_open:
             self._overflow()
         elif self._is_paused and conn.is_open:
             self._is_paused = False
             conn.resume_reading()
 
-    def _request(self, line: bytes) -> None:
+    def _request(self, line: bytes, rate: Allowance) -> None:
         shell = self._shell
         try:
             request = wire.decode_request(line)
         except ProtocolError as error:
-            self._rate.take()
+            rate.take()
             shell.act(shell.hub.refuse(self._conn, error))
             return
-        self._rate.take(_PING if isinstance(request, Ping) else 1)
+        rate.take(_PING if isinstance(request, Ping) else 1, is_message=isinstance(request, Say))
         shell.handle(self._conn, request)
 
     def _overflow(self) -> None:
@@ -357,11 +361,11 @@ class NativeSession:
         self._conn.heard = self._shell.loop.time()
         self._work()
 
-    def _slow_down(self, wait: float) -> None:
+    def _slow_down(self, rate: Allowance, wait: float, *, is_host: bool) -> None:
         """Read nothing from this member for so many seconds, and tell it once."""
-        if not self._rate.is_slowed:
-            self._rate.is_slowed = True
-            self._conn.tell(Slow(seconds=round(len(self._waiting) / self._shell.limits.rate, 1)))
+        if not rate.is_slowed:
+            seconds = rate.slowed(len(self._waiting), self._shell.loop.time(), is_host=is_host)
+            self._conn.tell(Slow(seconds=round(seconds, 1)))
         self._pause()
         if self._timer is None:
             self._timer = self._shell.loop.call_later(wait, self._go_on)
@@ -395,7 +399,8 @@ class NativeSession:
     def _join(self, join: Join, nonces: tuple[str, str]) -> None:
         assert self._key is not None
         is_right = keys.is_same(keys.client_proof(self._key.secret, *nonces), join.proof)
-        key = self._shell.door.opens(self._key, join.session)
+        room = names.skeleton(join.room)
+        key = self._shell.door.opens(self._key, join.session, room)
         if not is_right:
             self._wrong()
             return
@@ -411,8 +416,12 @@ class NativeSession:
         self._lines.limit = self._shell.limits.line
         self._shell.named(self._conn)
         shell, conn = self._shell, self._conn
-        shell.act(shell.hub.join(conn, join, key.role, shell.now, conn.address, serves=key.ends is None))
-        shell.used(conn, key)
+        role, serves = (key.role, key.ends is None) if not join.as_member else ("member", False)
+        shell.act(shell.hub.join(conn, join, role, shell.now, conn.address, serves=serves, key_id=key.id))
+        session = shell.hub.session_of(conn)
+        if session is not None:
+            self._rate = shell.allowances.of(session, (key.id, conn.address))
+            shell.used(session, key, room)
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""

@@ -30,6 +30,7 @@ from nbchat.core.effects import (
     Record,
     Shut,
     Tell,
+    Void,
 )
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
@@ -37,10 +38,13 @@ from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import EVENT_LINE, Limits
 from nbchat.core.moderation import Moderation
+from nbchat.net.allowance import Allowances
+from nbchat.net.authors import Authors
 from nbchat.net.clock import now
 from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.keep import Keeper
+from nbchat.net.memory import Memory
 from nbchat.net.plain import PlainRoom, PlainSession
 from nbchat.net.record import KEY, Recorder
 from nbchat.net.session import Connection, farewell
@@ -101,7 +105,17 @@ class Shell:
         self._clock = clock or now
         self._moved = now.moved
         self.keeper = Keeper(store, keep, lambda: self._clock(), now.passed)
-        self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
+        self.door = Door(
+            store,
+            known_keys,
+            limits.guesses,
+            clock=lambda: self._clock(),
+            timer=self.loop.time,
+            inside=self.hub.inside,
+        )
+        self.allowances = Allowances(limits, self.loop.time)
+        self._memory = Memory(store, limits)
+        self._authors = Authors(store, self.hub)
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
@@ -137,6 +151,9 @@ class Shell:
                     self._spawn(self._recorder.decline(effect))
                 case Record():
                     self._recorder.record(effect)
+                case Void(session=session, key_id=key_id, is_personal=is_personal):
+                    if self.door.shut_out(session, key_id, is_personal=is_personal):
+                        self._spawn(self.door.keep_used())
                 case Fetch(conn=conn):
                     conn.is_asking = True  # type: ignore[attr-defined]
                     self._spawn(self._fetch(effect))
@@ -155,15 +172,27 @@ class Shell:
 
     def handle(self, conn: Connection, request: Request) -> None:
         """Do what a member asks for."""
+        if isinstance(request, Moderate) and self.hub.is_host(conn):
+            room = self.hub.room_of(conn)
+            if room is not None and self._authors.are_needed(room, request):
+                self._spawn(self._after_recall(conn, room, request))
+                return
         self.act(self.hub.handle(conn, request, self.now))
 
     async def moderate(self, room: str, request: Moderate) -> None:
         """Moderate a room by the server itself; returns when it is written down. Raises ProtocolError and
         StoreError."""
+        if self._authors.are_needed(key := names.skeleton(room), request):
+            await self._authors.recall(key, request)
         *others, record = self.hub.moderate(room, request, self.now)
         assert isinstance(record, Record)
         self.act(others)
         await self._recorder.record(record)
+
+    async def _after_recall(self, conn: Connection, room: str, request: Moderate) -> None:
+        await self._authors.recall(room, request)
+        if self.hub.room_of(conn) == room:
+            self.act(self.hub.handle(conn, request, self.now))
 
     def ruled(self, room: str) -> Ruled:
         """What holds in a room."""
@@ -341,6 +370,11 @@ class Shell:
                 if head > before[room] and room in self._rooms:
                     self._publish(room, wire.encode(Trimmed(head=head)))
 
+    async def _shrink(self) -> None:
+        """Have a memory that is too large let its oldest messages go, and tell the rooms that are open."""
+        for room, head in (await self._memory.shrink()).items():
+            self._publish(room, wire.encode(Trimmed(head=head)))
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self.loop.create_task(work)
         self._tasks.add(task)
@@ -376,7 +410,9 @@ class Shell:
         unnamed, limits = self._unnamed, self.limits
         unnamed.add(conn)
         is_crowd = unnamed.of(conn.host) > limits.unnamed_each
-        if len(self._connections) > limits.connections:
+        named = len(self._connections) - len(unnamed)
+        # Beyond the last place there are some to spare: to say that one serves, or was there.
+        if len(unnamed) > max(limits.spare, limits.connections + limits.spare - named):
             # Who fills the server makes room for its own.
             oldest = unnamed.oldest(conn.host if is_crowd else None)
             if oldest is conn:
@@ -433,16 +469,17 @@ class Shell:
 
     # ── keys ──
 
-    def used(self, conn: Connection, key: Key) -> None:
-        """A connection came in with a key."""
-        session = self.hub.session_of(conn)
-        if session is not None and self.door.used(key, session):
+    def used(self, session: str, key: Key, room: str) -> None:
+        """A session came into a room with a key."""
+        if self.door.used(key, session, room):
             self._spawn(self.door.keep_used())
 
-    def revoke(self) -> None:
-        """Make all invitations void, but for who is inside."""
-        inside = ((conn.key_id, self.hub.session_of(conn)) for conn in self._connections)
-        self.door.revoke((id, session) for id, session in inside if id is not None and session is not None)
+    def revoke(self, *, kick: bool = False) -> None:
+        """Make all invitations void: but for who is inside, or with ``kick`` also for these."""
+        void = self.door.revoke()
+        if kick:
+            self.act(self.hub.empty(void, "The host has ended all links, and who came with one."))
+            self.door.revoke()
 
     # ── time ──
 
@@ -452,6 +489,11 @@ class Shell:
         moment = self.loop.time()
         self.act(self.hub.expire(moment))
         self.refusals.tick()
+        self.allowances.tick()
+        if self.door.tick():
+            self._spawn(self.door.keep_used())
+        if self._memory.tick(moment):
+            self._spawn(self._shrink())
         for conn in self._unnamed:
             if moment - conn.since < self.limits.hello:
                 break

@@ -50,6 +50,7 @@ class Invite(msgspec.Struct, frozen=True, tag="invite"):
     role: str = "member"
     name: str | None = None
     once: bool = False
+    uses: int | None = None
 
 
 class ServerThread:
@@ -108,7 +109,9 @@ class ServerThread:
 
     def invite(self, wanted: Invite) -> Key:
         """Make a key."""
-        key = self.ask(lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once))
+        key = self.ask(
+            lambda shell: shell.door.make(wanted.role, wanted.seconds, wanted.name, wanted.once, wanted.uses)
+        )
         try:
             self._keep_keys()
         except BaseException:  # a full disk, for one: then there is no key
@@ -117,9 +120,9 @@ class ServerThread:
             raise
         return key
 
-    def revoke(self) -> None:
-        """Make all invitations void, but for who is inside."""
-        self.ask(lambda shell: shell.revoke())
+    def revoke(self, *, kick: bool = False) -> None:
+        """Make all invitations void: but for who is inside, or with ``kick`` also for these."""
+        self.ask(lambda shell: shell.revoke(kick=kick))
         self._keep_keys()
 
     def _keep_keys(self) -> None:

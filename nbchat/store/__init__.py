@@ -53,6 +53,8 @@ class RoomStore(Protocol):
     """
 
     log_id: str
+    is_file: bool
+    """Whether it outlives this process."""
     damage: str | None
     """What to tell people when opening found damage: what happened, and where the old history is kept."""
 
@@ -116,11 +118,19 @@ class RoomStore(Protocol):
         """Say of an event that it will not be appended any more: its receipt if it is in the log all the
         same (``duplicate``), else None; no other event of that session waits for it then."""
 
-    async def redact(self, room: str, seq: int) -> None:
-        """Take an event's text away; its place in the order stays.
+    async def redact(self, room: str, *seqs: int) -> None:
+        """Take the texts of events away; their places in the order stay.
 
-        Nothing of the text is left when this returns. If it fails, call it again.
+        Nothing of the texts is left when this returns. If it fails, call it again.
         """
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it keeps: in memory, or in its file."""
+
+    async def shrink(self, size: int) -> dict[str, int]:
+        """Of a memory that is no file: have the room that has most let its oldest events go, until so many
+        bytes are left. Returns the last seq that is gone, of each room that lost some."""
 
     async def remember(self, key: str, value: str) -> None:
         """Keep a small thing with the log."""

@@ -21,6 +21,8 @@ from nbchat.store.trim import MARK_AGE, MARKS
 from nbchat.store.waiting import Queue
 
 _READ = 500
+_EACH = 600
+"""Bytes that an event takes beside its body: its object, its marks, its places in lists and dictionaries."""
 _REDACTED = b'{"type":"redacted"}'
 
 
@@ -35,13 +37,15 @@ class _Append(Struct, frozen=True):
 class _Log:
     """One room: its events from ``trimmed`` + 1 on, and where each author's ids are."""
 
-    __slots__ = ("events", "ids", "queue", "trimmed")
+    __slots__ = ("events", "ids", "queue", "size", "trimmed")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.ids: dict[str, dict[str, Receipt]] = {}
         """session → id → its place, oldest first; also those of the newest events that were trimmed."""
         self.trimmed = 0
+        self.size = 0
+        """Of the events, in bytes."""
         self.queue = Queue()
 
     @property
@@ -54,6 +58,7 @@ class _Log:
             return Receipt(known.seq, known.at, duplicate=True)
         receipt = ids[id] = Receipt(self.head + 1, at)
         self.events.append(Event(receipt.seq, at, session, id, body))
+        self.size += _EACH + len(body)
         return receipt
 
     def after(self, seq: int, limit: int) -> list[Event]:
@@ -71,9 +76,21 @@ class _Log:
         too_old = sum(1 for _ in old) if before else 0
         count = max(too_many, too_old)
         if count > 0:
+            self.size -= sum(_EACH + len(each.body) for each in islice(self.events, count))
             del self.events[:count]
             self.trimmed += count
         return count > 0
+
+    def shrink(self, bytes_too_many: int) -> int:
+        """Take so many bytes of the oldest events away, and no fewer; returns how many they were."""
+        before, left, count = self.size, bytes_too_many, 0
+        for event in self.events:
+            if left <= 0:
+                break
+            left -= _EACH + len(event.body)
+            count += 1
+        self.trim(len(self.events) - count, None)
+        return before - self.size
 
     def forget(self, marks_from: int) -> None:
         """Of what was trimmed, know no more than the newest ids of each session, and none for ever."""
@@ -89,6 +106,7 @@ class _Log:
 class MemoryStore:
     """Keeps the :class:`RoomStore` promise until it is closed. Loop thread only."""
 
+    is_file = False
     damage: str | None = None
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -163,12 +181,38 @@ class MemoryStore:
         self._check()
         return {room: self._log(room).trimmed for room in rooms}
 
-    async def redact(self, room: str, seq: int) -> None:
+    async def redact(self, room: str, *seqs: int) -> None:
         self._check()
         log = self._log(room)
-        if log.trimmed < seq <= log.head:
-            old = log.events[seq - log.trimmed - 1]
-            log.events[seq - log.trimmed - 1] = Event(old.seq, old.at, old.session, old.id, _REDACTED)
+        for seq in seqs:
+            if log.trimmed < seq <= log.head:
+                old = log.events[seq - log.trimmed - 1]
+                log.events[seq - log.trimmed - 1] = Event(old.seq, old.at, old.session, old.id, _REDACTED)
+                log.size -= len(old.body) - len(_REDACTED)
+
+    @property
+    def size(self) -> int:
+        return sum(log.size for log in self._rooms.values())
+
+    async def shrink(self, size: int) -> dict[str, int]:
+        self._check()
+        self._keep()
+        await asyncio.sleep(0)
+        gone: dict[str, int] = {}
+        marks_from = int(self._clock() * 1000) - MARK_AGE
+        too_many = self.size - size
+        while too_many > 0:
+            room, log = max(self._rooms.items(), key=lambda each: each[1].size)
+            others = [each.size for each in self._rooms.values() if each is not log]
+            # No further than the next room's size, so that of equal rooms all give.
+            part = min(too_many, max(log.size - max(others, default=0), log.size // 8, 1))
+            went = log.shrink(part)
+            if not went:
+                break
+            log.forget(marks_from)
+            gone[room] = log.trimmed
+            too_many -= went
+        return gone
 
     async def heads(self) -> dict[str, int]:
         self._check()

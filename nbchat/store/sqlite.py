@@ -9,6 +9,7 @@ loop's thread only hands work over and takes results back, one call for a whole 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -23,11 +24,11 @@ from nbchat.store import Deliver, Event, Receipt, damage
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
 from nbchat.store.scrub import InUse, scrub
-from nbchat.store.tables import identify
+from nbchat.store.tables import identify, transaction
 from nbchat.store.trim import Trim
 from nbchat.store.trouble import named, unopened
 from nbchat.store.waiting import Queue
-from nbchat.store.writer import Append, Worker, Writer
+from nbchat.store.writer import GROUP, Append, Worker, Writer
 
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ class SQLiteStore:
     def __init__(self, where: str | Path, clock: Callable[[], float], *, is_own_place: bool = False) -> None:
         self.path = Path(where).expanduser().absolute()
         self.log_id = ""
+        self.is_file = True
         self.damage: str | None = None
         self._meta: dict[str, str] = {}
         self._clock = clock
@@ -208,17 +210,31 @@ class SQLiteStore:
     async def trimmed(self, rooms: list[str]) -> dict[str, int]:
         return await self._numbers(_TRIMMED, rooms)
 
-    async def redact(self, room: str, seq: int) -> None:
-        def write(db: sqlite3.Connection) -> None:
-            db.execute(_REDACT, (_REDACTED, room, seq))
+    async def redact(self, room: str, *seqs: int) -> None:
+        def write(db: sqlite3.Connection, part: tuple[int, ...]) -> None:
+            with transaction(db):
+                db.executemany(_REDACT, [(_REDACTED, room, seq) for seq in part])
 
         try:
-            await self._call(self._working(), write)
+            for start in range(0, len(seqs), GROUP):
+                part = seqs[start : start + GROUP]
+                await self._call(self._working(), partial(write, part=part))
         finally:
             self._is_scrubbed = False  # now: until the text went, somebody else's scrub may have ended
         if recent := self._rooms.get(room):
             recent.events.clear()
         await self._scrub()
+
+    @property
+    def size(self) -> int:
+        size = 0
+        for path in (self.path, self.path.with_name(self.path.name + "-wal")):
+            with contextlib.suppress(OSError):
+                size += path.stat().st_size
+        return size
+
+    async def shrink(self, size: int) -> dict[str, int]:
+        return {}
 
     async def heads(self) -> dict[str, int]:
         def read(db: sqlite3.Connection) -> dict[str, int]:

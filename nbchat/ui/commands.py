@@ -19,11 +19,14 @@ from nbchat.core.deeds import duration
 from nbchat.core.errors import ChatError, UsageError
 from nbchat.core.frames import Deeds, Held, Moderate, Moderated, Ruled, Rules
 from nbchat.net.client import Client
+from nbchat.ui import spans
 
 _COMMAND = re.compile(r"/([^\W\d_]\S*)\s*(.*)", re.DOTALL)
 _SLASHED = re.compile(r"/+[^\W\d_]")
 """How a text begins that would be a command, or has one slash too many for one."""
 _YEAR = 366 * 24 * 60
+_WITH_MESSAGES = re.compile(r"(.*\S)\s+delete(?:\s+(\d\S*(?:\s*[a-z]+)?))?", re.DOTALL | re.IGNORECASE)
+"""``/ban``'s end that takes messages away, too, of the last hour or of the time that follows."""
 
 
 class Command(NamedTuple):
@@ -90,9 +93,13 @@ def _answer(client: Client, done: Future[Moderated | Ruled]) -> None:
 
 
 def _order(
-    what: Deeds, name: str | None = None, seconds: float | None = None, seq: int | None = None
+    what: Deeds,
+    name: str | None = None,
+    seconds: float | None = None,
+    seq: int | None = None,
+    back: float | None = None,
 ) -> Moderate:
-    return Moderate(secrets.token_hex(8), what, name, seconds, seq)
+    return Moderate(secrets.token_hex(8), what, name, seconds, seq, back)
 
 
 def _about(what: Deeds) -> Callable[[Client, str], Moderate]:
@@ -114,19 +121,29 @@ def _bare(what: Deeds) -> Callable[[Client, str], Moderate]:
     return make
 
 
-def _lasting(what: Deeds, minutes: float | None) -> Callable[[Client, str], Moderate]:
+def _lasting(what: Deeds, seconds: float | None) -> Callable[[Client, str], Moderate]:
     """A command about a member and for how long."""
 
     def make(client: Client, rest: str) -> Moderate:
-        name, last = rest, minutes
-        match = re.fullmatch(r"(.*\S)\s+(\d+(?:\.\d+)?)(?:\s*min(?:utes?)?)?", rest, re.DOTALL)
-        if match is not None and not _is_here(client, rest):  # "bob 2" may be somebody's name
-            name, last = match[1], float(match[2])
-        if last is not None and not 0 < last <= _YEAR:
+        back = None
+        if what == "ban" and (match := _WITH_MESSAGES.fullmatch(rest)) and not _is_here(client, rest):
+            given = spans.split(f"delete {match[2] or '1h'}")
+            rest, back = match[1], _back("ban", given[1] if given is not None else -1.0)
+        name, last = rest, seconds
+        found = spans.split(rest)
+        if found is not None and not _is_here(client, rest):  # "bob 2" may be somebody's name
+            name, last = found
+        if last is not None and not 0 < last <= _YEAR * 60:
             raise UsageError(f"For how many minutes? {COMMANDS[what].usage}")
-        return _order(what, _name(what, name), last * 60 if last is not None else None)
+        return _order(what, _name(what, name), last, back=back)
 
     return make
+
+
+def _back(word: str, seconds: float) -> float:
+    if not 0 < seconds <= 86400:
+        raise UsageError(f"Of how many minutes, a day at the most? {COMMANDS[word].usage}")
+    return seconds
 
 
 def _slow(client: Client, rest: str) -> Moderate:
@@ -148,6 +165,9 @@ def _announce(client: Client, rest: str) -> Moderate:
 def _delete(client: Client, rest: str) -> Moderate:
     if rest.lstrip("#").isascii() and rest.lstrip("#").isdigit():
         return _order("delete", seq=int(rest.lstrip("#")[:15]))
+    # With a unit only: what /delete bob 2 takes away, bob's or bob 2's, cannot be taken back.
+    if (found := spans.split(rest, needs_unit=True)) is not None and not _is_here(client, rest):
+        return _order("delete", _name("delete", found[0]), back=_back("delete", found[1]))
     key = names.skeleton(_name("delete", rest))
     for message in reversed(client.messages):
         if names.skeleton(message.by) == key:
@@ -175,17 +195,18 @@ def _help(client: Client, rest: str) -> str:
 
 COMMANDS = {
     "kick": Command("/kick bob", "ends bob's connection", _about("kick")),
-    "ban": Command("/ban bob 60", "shuts bob out for 60 minutes; without a number: until further notice",
-                   _lasting("ban", None)),
+    "ban": Command("/ban bob 60", "shuts bob out for 60 minutes; without a number: until further notice; "
+                   "/ban bob 1h delete: and takes away what he said in the last hour", _lasting("ban", None)),
     "unban": Command("/unban bob", "lets bob come again", _about("unban")),
-    "mute": Command("/mute bob 10", "lets bob only read for 10 minutes", _lasting("mute", 10)),
+    "mute": Command("/mute bob 10", "lets bob only read for 10 minutes", _lasting("mute", 600)),
     "unmute": Command("/unmute bob", "lets bob speak again", _about("unmute")),
     "slow": Command("/slow 5", "5 seconds between two messages of each member; 0 ends it", _slow),
     "announce": Command("/announce on", "only hosts may speak, until /announce off", _announce),
     "lock": Command("/lock", "no newcomers; who was there can come back", _bare("lock")),
     "unlock": Command("/unlock", "lets newcomers in again", _bare("unlock")),
     "clear": Command("/clear", "takes all messages away, for everyone and for good", _bare("clear")),
-    "delete": Command("/delete 42", "takes message 42 away; /delete bob: bob's newest", _delete),
+    "delete": Command("/delete 42", "takes message 42 away; /delete bob: bob's newest; /delete bob 10m: "
+                      "all that bob said in the last 10 minutes", _delete),
     "host": Command("/host bob", "makes bob a host, too", _about("host")),
     "unhost": Command("/unhost bob", "takes that back (only who serves can)", _about("unhost")),
     "bans": Command("/bans", "shows who is banned or muted, and what else holds", _bans),

@@ -10,6 +10,7 @@ Rendering is done here, outside the lock, so the receive thread never waits for 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -187,6 +188,11 @@ class Feed:
                 said_at = time.monotonic()
                 rate.take()
                 time.sleep(max(rate.wait(said_at), size / _BYTES))
+            if (shown := panel()) is not None and shown.has_no_visitor:
+                with contextlib.suppress(ChatError):
+                    shown.close()
+                return
+            del shown
             self._client.away = time.monotonic() - self._here_at > _AWAY
             if self.has_page and (shown := panel()) is not None:
                 try:
@@ -319,8 +325,8 @@ class Feed:
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
         out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with the first and last seq of what was taken away; ``at`` has the times of these, each as
-        ``[place, ms since the first message]``.
+        or name]``, with first and last seq of each run that was taken away; ``at`` has the times of these,
+        each as ``[place, ms since the first message]``.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
@@ -332,7 +338,7 @@ class Feed:
                 if row.kind in ("joined", "left"):
                     self._know((row.name,))
                 packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
-                size += 40
+                size += 40 + 9 * len(row.gone or ())
                 continue
             self._know((message.by,))
             html = self.html(message.text) if message.text else ""
@@ -372,7 +378,7 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
     part: list[Row] = []
     size = 0
     for row in rows:
-        length = 3 * len(row.message.text) if row.message is not None else 40
+        length = 3 * len(row.message.text) if row.message is not None else 40 + 9 * len(row.gone or ())
         if part and (len(part) >= _ROWS or size + length > _SIZE):
             yield part
             part, size = [], 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import threading
 import time
 import warnings
 from collections import deque
@@ -26,7 +28,7 @@ from nbchat.core.errors import ChatError, Closed, NoServerFound, NotConfirmed, U
 from nbchat.net.again import join_again
 from nbchat.net.client import Client
 from nbchat.net.link import Address, is_link, pasted
-from nbchat.ui import commands, saved
+from nbchat.ui import app, commands, saved
 from nbchat.ui.ask import ask
 from nbchat.ui.feed import Feed
 
@@ -68,6 +70,7 @@ class ChatPanel(anywidget.AnyWidget):
         self._save = arguments.yes_no("ChatPanel", "save", save)
         self.client = client
         self._zone: tzinfo | None = None  # a page's; without a page nothing has times
+        self._visitor = app.visitor()
         self._copies: deque[str] = deque(maxlen=10)
         self._copied: tuple[object, ...] = ()
         self._copied_at = 0.0
@@ -88,6 +91,11 @@ class ChatPanel(anywidget.AnyWidget):
         finally:
             self._feed.stop()
             super().close()
+
+    @property
+    def has_no_visitor(self) -> bool:
+        """Whether it was shown to a visitor of an app, who has gone."""
+        return self._visitor is not None and not self._visitor.is_alive()
 
     def open(self) -> None:
         """Connect the page (ipywidgets calls this)."""
@@ -210,7 +218,12 @@ class ChatPanel(anywidget.AnyWidget):
 
 @border
 def join(
-    url: object = None, name: str | None = None, room: str = "lobby", *, save: bool | None = None
+    url: object = None,
+    name: str | None = None,
+    room: str = "lobby",
+    *,
+    save: bool | None = None,
+    host: bool | None = None,
 ) -> ChatPanel:
     """Join a room and get a panel for it; put the panel on a cell's last line to see it.
 
@@ -222,15 +235,21 @@ def join(
 
     A saved notebook shows the last 50 messages in the panel's place; with ``save=False`` it keeps none.
     Without ``save`` it is as the panel before was switched, and at first True.
+
+    ``host``: whether a host's key makes a host of this panel. None means yes where the notebook is its
+    user's, and no where it is shown to visitors as an app (Voilà, ``marimo run``): they are members.
     """
     save = arguments.yes_no("join", "save", save) if save is not None else None
+    host = arguments.yes_no("join", "host", host) if host is not None else not app.is_app()
     name = arguments.text("join", "name", name) if name is not None else None
     room = arguments.text("join", "room", room)
     url = arguments.text("join", "url", url) if isinstance(url, str) else url
+    visitor = app.visitor()
+    _end_of_visitors()
     asked = str(url) if isinstance(url, str | os.PathLike) else getattr(url, "port", None)
     if isinstance(url, str) and is_link(pasted(url)):
         asked = hashlib.sha256(url.encode()).hexdigest()
-    key = (asked, name, room)
+    key = (asked, name, room, visitor)
     lost = ""
     if (old := _panels.pop(key, None)) is not None:
         try:
@@ -240,11 +259,11 @@ def join(
     link: Address | None = None
     try:
         try:
-            client = Client(url, name, room)
+            client = Client(url, name, room, host=host)
         except NoServerFound:
             if url is not None or (link := (old._link if old is not None else None) or ask()) is None:
                 raise
-            client = Client(link, name, room)
+            client = Client(link, name, room, host=host)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # as in connect()
         raise error.with_traceback(None) from error.__cause__
@@ -281,8 +300,16 @@ def _zone(name: str) -> tzinfo | None:
 
 _publish: Any = publish_display_data
 _numbers = count(1)
-_panels: dict[tuple[object, str | None, str], ChatPanel] = {}
-"""The panels of this process, by what was asked for (of a link only its hash)."""
+_panels: dict[tuple[object, str | None, str, threading.Thread | None], ChatPanel] = {}
+"""The panels of this process, by what was asked for (of a link only its hash) and by visitor."""
+
+
+def _end_of_visitors() -> None:
+    """Close the panels of visitors who have gone."""
+    for (*_, visitor), panel in list(_panels.items()):
+        if visitor is not None and not visitor.is_alive():
+            with contextlib.suppress(ChatError):
+                panel.close()
 
 
 def _forget(panel: ChatPanel) -> None:

@@ -1,5 +1,7 @@
 """Which keys open: ends, one use, void ones; and who guesses is slowed, never who knows."""
 
+import msgspec
+
 from nbchat.core import keys
 from nbchat.core.keyring import Guesses, Keyring
 from nbchat.core.keys import Key
@@ -54,17 +56,82 @@ def test_a_key_for_one_use_is_the_first_sessions():
 def test_revoked_keys_are_for_who_is_inside():
     known = [Key(id, "s", ends=NOW + 1) for id in "abc"]
     used = Key("d", "s", ends=NOW + 1, once=True, sessions=("one",))
-    keyring = ring(*known, used)
-    keyring.revoke({"a": {"two", "one"}, "d": {"somebody else"}})
+    inside = {"a": {"two": "lobby", "one": "lobby"}, "d": {"somebody else": "lobby"}}
+    keyring = Keyring([HOST, *known, used], b"seed", lambda id: inside.get(id, {}))
+    assert keyring.revoke() == ["a", "b", "c", "d"]
+    left = Key("a", "s", ends=NOW + 1, sessions=("one", "two"), uses=0, rooms=inside["a"])
+    assert keyring.valid(NOW) == [HOST, left]
     assert keyring.opens("a", "one", NOW)
-    assert keyring.opens("a", "two", NOW)
-    for id in "abcd":
-        assert keyring.opens(id, "three", NOW) is None
-        assert keyring.why(id, NOW) == "The host has made this link void."
-    assert keyring.opens("d", "one", NOW) is None
-    keyring.revoke({})
-    assert keyring.opens("a", "one", NOW) is None
-    assert keyring.opens("h", "one", NOW)
+    assert keyring.opens("a", "three", NOW) is None
+    assert keyring.opens("a", "one", NOW, "other room") is None
+    inside.clear()
+    keyring.revoke()
+    assert keyring.valid(NOW) == [HOST]
+
+
+def test_a_key_for_so_many_uses_is_for_the_first_ones_each_in_one_room():
+    keyring = ring(Key("a", "s", ends=NOW + 1, uses=2))
+    for session, room in (("one", "lobby"), ("two", "side")):
+        assert keyring.opens("a", session, NOW, room)
+        assert keyring.used("a", session, room)
+    assert not keyring.used("a", "two", "side"), "nothing new to keep"
+    assert keyring.opens("a", "two", NOW, "side")
+    assert keyring.opens("a", "two", NOW, "lobby") is None, "a used place opens no other room"
+    assert keyring.opens("a", "three", NOW) is None
+    kept = msgspec.json.decode(msgspec.json.encode(keyring.valid(NOW)), type=list[Key])
+    assert Keyring(kept, b"").opens("a", "three", NOW) is None
+    assert Keyring(kept, b"").opens("a", "one", NOW)
+
+
+def test_keys_of_last_month_are_read():
+    old = (
+        b'[{"id":"a","secret":"s","ends":2000.0,"once":true,"sessions":["one"]},'
+        b'{"id":"b","secret":"s","once":true}]'
+    )
+    keyring = Keyring(msgspec.json.decode(old, type=list[Key]), b"")
+    assert keyring.opens("a", "two", NOW) is None
+    assert keyring.opens("a", "one", NOW, "where it was")
+    assert keyring.used("a", "one", "where it was")
+    assert keyring.opens("a", "one", NOW, "elsewhere") is None
+    assert keyring.opens("b", "two", NOW)
+
+
+def test_who_is_inside_when_a_key_ends_can_come_back_for_a_day():
+    inside = {"one": "lobby"}
+    keyring = Keyring([HOST, Key("a", "s", ends=NOW)], b"seed", lambda id: inside)
+    assert keyring.find("a", NOW).secret == "s"
+    assert keyring.opens("a", "one", NOW)
+    assert keyring.opens("a", "two", NOW) is None
+    assert keyring.opens("a", "one", NOW, "other") is None
+    assert keyring.opens("a", "one", NOW + 86399)
+    assert keyring.opens("a", "one", NOW + 86400) is None, "and not for ever"
+    assert keyring.valid(NOW + 86400) == [HOST]
+
+
+def test_who_was_shut_out_has_lost_its_keys():
+    inside = {"guest": "lobby", "other": "lobby"}
+    known = [
+        Key("guest host", "s", "host", NOW + 1),
+        Key("class", "s", ends=NOW + 1),
+        Key("bob's", "s", ends=NOW + 1, name="bob"),
+        Key("void", "s", ends=NOW + 1, sessions=("guest", "other"), uses=0),
+        Key("two", "s", ends=NOW + 1, sessions=("guest",), uses=2),
+    ]
+    keyring = Keyring(known, b"seed", lambda id: inside)
+    inside.pop("guest")  # it has left
+    assert keyring.shut_out("guest", "guest host", is_personal=False)
+    assert keyring.opens("guest host", None, NOW) is None
+    assert keyring.opens("guest host", "other", NOW), "another host who came with the same link stays"
+    assert keyring.opens("void", "guest", NOW) is None
+    assert keyring.opens("void", "other", NOW)
+    assert keyring.used("two", "next")
+    assert keyring.opens("two", "guest", NOW) is None, "its use does not come back"
+    keyring.shut_out("guest", "class", is_personal=True)
+    assert keyring.opens("class", "anybody", NOW), "a class's link stays"
+    keyring.shut_out("guest", "bob's", is_personal=False)
+    assert keyring.opens("bob's", "anybody", NOW)
+    keyring.shut_out("guest", "bob's", is_personal=True)
+    assert keyring.opens("bob's", "anybody", NOW) is None
 
 
 def test_what_a_keys_sessions_are_is_in_no_repr():

@@ -26,8 +26,11 @@ from nbchat.core.frames import (
 from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
 from nbchat.core.moderation import Moderation, RoomRules
+from nbchat.core.rooms import Member
+from nbchat.core.rooms import Room as HubRoom
 
 PROOF = "0" * 64
+ROOM = HubRoom("lobby", "lobby")
 NOW = 1_800_000_000.0
 MINUTE = 60.0
 
@@ -505,7 +508,7 @@ def test_no_member_does_a_hosts_thing_and_who_serves_is_never_shut_out(play):
 def test_the_rules_of_a_room_are_bounded():
     rules = Moderation()
     for number in range(3000):
-        rules._seen["lobby", str(number)] = (f"n{number}", None)
+        rules.seen.add("lobby", Member(str(number), f"n{number}", "member", ROOM, False, None))
         rules.judge("lobby", Moderate("m", "ban", f"n{number}"), None, {}, NOW)
     assert len(rules._of("lobby").bans) == 1000
     assert rules._of("nowhere") == RoomRules()

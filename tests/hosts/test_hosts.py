@@ -40,7 +40,7 @@ def running(folder: Path, chat: nbchat.Server, ready: str, *command: str) -> Ite
     """A host's process, once it has printed what matches ``ready``."""
     process = subprocess.Popen(
         [sys.executable, "-m", *command],
-        env=lab.environment(folder, NBCHAT_URL=chat.invite(), PYTHONUNBUFFERED="1"),
+        env=lab.environment(folder, NBCHAT_URL=chat.invite(host=True), PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -71,6 +71,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def roles(chat: nbchat.Server) -> dict[str, str]:
+    return {member.name: member.role for member in chat.members}
+
+
 def talk(page: Page, bob: nbchat.Client) -> None:
     """Both ways, and how it looks: the parts have their place and their ground."""
     panel = page.get_by_role("group", name="Chat")
@@ -98,6 +102,7 @@ def test_voila(tmp_path: Path, chromium: Browser, chat: nbchat.Server, bob: nbch
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         talk(page, bob)
+        assert roles(chat)["ada"] == "member"
         page.close()
 
 
@@ -111,6 +116,14 @@ def test_marimo(tmp_path: Path, chromium: Browser, chat: nbchat.Server, bob: nbc
         page = chromium.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         talk(page, bob)
+        assert roles(chat)["ada"] == "member"
+        other = chromium.new_context().new_page()  # another visitor, of the same process
+        other.goto(f"http://127.0.0.1:{port}/")
+        status = other.get_by_role("status", name="Connection")
+        expect(status).to_contain_text("Connected as ada2", timeout=60_000)
+        assert roles(chat) == {"bob": roles(chat)["bob"], "ada": "member", "ada2": "member"}
+        expect(page.get_by_role("status", name="Connection")).to_contain_text("Connected as ada")
+        other.close()
         page.close()
 
 

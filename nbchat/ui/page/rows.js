@@ -102,10 +102,11 @@ function makeStore(send) {
     store.tell("showPending");
   }
 
-  // A host took messages away: one, or all up to a number.
-  function takeAway([first, last], made) {
-    const isGone = (item) => item.kind === "said" && item.seq >= first && item.seq <= last;
-    if (first > 0) {
+  // A host took messages away: some (first and last of each run of them), or all up to a number.
+  function takeAway(gone, made) {
+    const isIn = (seq) => gone.some((first, index) => index % 2 === 0 && seq >= first && seq <= gone[index + 1]);
+    const isGone = (item) => item.kind === "said" && isIn(item.seq);
+    if (gone[0] > 0) {
       for (const item of [...store.items, ...made].filter(isGone)) {
         Object.assign(item, { html: "", isMention: 0 });
         store.tell("redraw", item);
@@ -199,7 +200,7 @@ function makeItem(row, key, base, time) {
   if (kind === "s") return { key, kind: "said", by: who, html, ms: base + since, seq, isMention, mark };
   const ms = time === undefined ? null : base + time; // of a line: null where nobody knows it
   if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]], ms };
-  if (kind === "m") return { key, kind: "line", text: who, ms, gone: row.length > 2 ? row.slice(2, 4) : null };
+  if (kind === "m") return { key, kind: "line", text: who, ms, gone: row.length > 2 ? row.slice(2) : null };
   const text = kind === "r" ? "The chat was started anew; what was said before is not in it." : who;
   return { key, kind: "line", text, ms };
 }
