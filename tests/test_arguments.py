@@ -229,7 +229,7 @@ class Scene:
 
 @pytest.fixture
 def scene(quiet: None) -> Iterator[Scene]:
-    with nbchat.serve(port=0, history=None) as server, nbchat.connect(server, name="ada") as client:
+    with nbchat.serve(port=0, history=None) as server, nbchat.connect(server, name="eve") as client:
         client.send("first").wait()
         yield Scene(server, client)
 
@@ -260,7 +260,7 @@ def test_an_odd_value_is_taken_or_refused_and_leaves_nothing_behind(scene: Scene
 def test_neither_does_it_in_the_pipe_of_a_child(quiet: None) -> None:
     with (
         nbchat.serve(port=0, history=None, process=True) as server,
-        nbchat.connect(server, name="ada") as client,
+        nbchat.connect(server, name="eve") as client,
     ):
         scene = Scene(server, client)
         client.send("first").wait()

@@ -163,6 +163,16 @@ def running() -> list[Running]:
     return found
 
 
+def path_of(value: os.PathLike[str]) -> Path:
+    """A path-like object as a path; an odd one is a :class:`BadLink`."""
+    try:
+        return Path(value)
+    except Exception as error:  # of a class of somebody's own
+        raise BadLink(
+            f"{type(value).__name__} is no path: {type(error).__name__}. Use pathlib.Path."
+        ) from None
+
+
 class Target:
     """What the user asked to connect to, and where that is now.
 
@@ -186,7 +196,7 @@ class Target:
             self._fixed = url
             return
         if isinstance(url, os.PathLike):
-            self._fixed = from_file(Path(url))
+            self._fixed = from_file(path_of(url))
             return
         if isinstance(invited := getattr(url, "link", None), str):  # an invitation with its picture
             url = invited

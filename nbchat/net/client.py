@@ -71,6 +71,7 @@ class Client(HostsHand):
         host: bool = True,
         replaces: bool = False,
     ) -> None:
+        host = arguments.yes_no("connect", "host", host)
         self._is_named = name is not None
         wanted = _typed(name) if name is not None else default_name()
         self._state = State(wanted, names.check(arguments.text("connect", "room", room), "room name"))
@@ -438,7 +439,6 @@ def connect(url: object = None, name: str | None = None, room: str = "lobby", *,
     type. May be called from any thread.
     """
     try:
-        host = arguments.yes_no("connect", "host", host)
         return Client(url, name, room, host=host, replaces=True)
     except (ChatError, KeyboardInterrupt) as error:
         url = None  # some tracebacks show variables, and a link has its secret in it

@@ -145,7 +145,7 @@ class ServerProcess:
             return []
         with contextlib.suppress(UsageError):
             return self._ask(Keys(), list[Key])
-        return [key for key in self._keys if key.most is None]
+        return [key for key in self._keys if not key.most]
 
     def hand_over(self) -> None:
         """Nothing: its memory cannot leave its process."""

@@ -25,6 +25,7 @@ from IPython.display import publish_display_data
 from nbchat.core import arguments
 from nbchat.core.border import border, bordered
 from nbchat.core.errors import ChatError, Closed, NoServerFound, NotConfirmed, UsageError
+from nbchat.net.address import path_of
 from nbchat.net.again import join_again
 from nbchat.net.client import Client
 from nbchat.net.link import Address, is_link, pasted
@@ -146,7 +147,7 @@ class ChatPanel(anywidget.AnyWidget):
 
     @save.setter
     def save(self, save: bool) -> None:
-        self._save = bool(save)
+        self._save = arguments.yes_no("ChatPanel", "save", save)
         if self._copies:
             self._feed.saving(self._save)  # its thread brings the copy up to date, if there is a page
             if not self._feed.has_page:
@@ -190,13 +191,13 @@ class ChatPanel(anywidget.AnyWidget):
         data = self._copy()
         *older, newest = self._copies
         if self._feed.has_page:  # a notebook that is executed without one is the same each time
-            self.leave_line(older)
+            self._leave_line(older)
             self._copies = deque([newest], self._copies.maxlen)
             older = []
         for display_id in (*older, newest):
             _publish(data, transient={"display_id": display_id}, update=True)
 
-    def leave_line(self, places: list[str] | None = None) -> None:
+    def _leave_line(self, places: list[str] | None = None) -> None:
         """Say that the panel is in another cell: at ``places``, or wherever it was."""
         data = {"text/html": saved.moved(), "text/plain": "(the chat moved to another cell)"}
         for display_id in self._copies if places is None else places:
@@ -246,7 +247,8 @@ def join(
     url = arguments.text("join", "url", url) if isinstance(url, str) else url
     visitor = app.visitor()
     _end_of_visitors()
-    asked = str(url) if isinstance(url, str | os.PathLike) else getattr(url, "port", None)
+    url = path_of(url) if isinstance(url, os.PathLike) else url
+    asked = str(url) if isinstance(url, str | Path) else getattr(url, "port", None)
     if isinstance(url, str) and is_link(pasted(url)):
         asked = hashlib.sha256(url.encode()).hexdigest()
     key = (asked, name, room, visitor)
@@ -270,7 +272,7 @@ def join(
     panel = ChatPanel(client, save=save if save is not None else old is None or old.save)
     panel._link = link
     if old is not None and old._feed.has_page:
-        old.leave_line()
+        old._leave_line()
     if lost:
         with panel.client._state.changed:
             panel.client._state.transcript.notice(lost)

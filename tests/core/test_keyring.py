@@ -60,13 +60,17 @@ def test_revoked_keys_are_for_who_is_inside():
     keyring = Keyring([HOST, *known, used], b"seed", lambda id: inside.get(id, {}))
     assert keyring.revoke() == ["a", "b", "c", "d"]
     left = Key("a", "s", ends=NOW + 1, sessions=("one", "two"), uses=0, rooms=inside["a"])
-    assert keyring.valid(NOW) == [HOST, left]
+    assert keyring.valid(NOW)[:2] == [HOST, left]
+    for id in "abcd":
+        assert keyring.opens(id, "somebody new", NOW) is None
+        assert keyring.why(id, NOW) == "The host has made this link void."
     assert keyring.opens("a", "one", NOW)
     assert keyring.opens("a", "three", NOW) is None
     assert keyring.opens("a", "one", NOW, "other room") is None
     inside.clear()
     keyring.revoke()
-    assert keyring.valid(NOW) == [HOST]
+    assert keyring.opens("a", "one", NOW) is None
+    assert keyring.opens("h", "one", NOW)
 
 
 def test_a_key_for_so_many_uses_is_for_the_first_ones_each_in_one_room():
@@ -85,7 +89,7 @@ def test_a_key_for_so_many_uses_is_for_the_first_ones_each_in_one_room():
 
 def test_keys_of_last_month_are_read():
     old = (
-        b'[{"id":"a","secret":"s","ends":2000.0,"once":true,"sessions":["one"]},'
+        b'[{"id":"a","secret":"s","ends":2000000000.0,"once":true,"sessions":["one"]},'
         b'{"id":"b","secret":"s","once":true}]'
     )
     keyring = Keyring(msgspec.json.decode(old, type=list[Key]), b"")
@@ -105,7 +109,7 @@ def test_who_is_inside_when_a_key_ends_can_come_back_for_a_day():
     assert keyring.opens("a", "one", NOW, "other") is None
     assert keyring.opens("a", "one", NOW + 86399)
     assert keyring.opens("a", "one", NOW + 86400) is None, "and not for ever"
-    assert keyring.valid(NOW + 86400) == [HOST]
+    assert keyring.why("a", NOW + 86400) == "This link has ended."
 
 
 def test_who_was_shut_out_has_lost_its_keys():

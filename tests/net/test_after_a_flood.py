@@ -138,13 +138,13 @@ def test_a_link_for_so_many(chat: nbchat.Server) -> None:
     inside = [Raw(link, "ada"), Raw(link, "bob")]
     assert [each.welcome["type"] for each in inside] == ["welcome"] * 2
     late = Raw(link, "cid")
-    assert late.welcome["code"] == "bad_key"
+    assert late.welcome["code"] == "link_ended"
     session = inside[0].welcome["session"]
     inside[0].close(reset=True)
     inside[0] = Raw(link, "ada", session=session)
     assert inside[0].welcome["type"] == "welcome"
     other = Raw(link, "ada", session=session, room="other")
-    assert other.welcome["code"] == "bad_key"
+    assert other.welcome["code"] == "link_ended"
     for each in (*inside, late, other):
         each.close()
 
@@ -154,9 +154,9 @@ def test_a_used_up_link_stays_so_with_a_named_chat() -> None:
         link = server.invite(uses=1)
         port = server.port
         Raw(link, "ada").close()
-        assert Raw(link, "bob").welcome["code"] == "bad_key"
+        assert Raw(link, "bob").welcome["code"] == "link_ended"
     with nbchat.serve("class", port=port):
-        assert Raw(link, "bob").welcome["code"] == "bad_key"
+        assert Raw(link, "bob").welcome["code"] == "link_ended"
 
 
 @pytest.mark.parametrize("uses", [0, -1, 1.5, "40", True])
@@ -176,7 +176,7 @@ def test_revoke_with_kick_ends_who_came_with_a_link(chat: nbchat.Server) -> None
     assert bob.reason == "The host has ended all links, and who came with one."
     saw(ada, "ada")
     back = Raw(link, "bob", session=bob._receiver._session)
-    assert back.welcome["code"] == "bad_key"
+    assert back.welcome["code"] == "link_ended"
     back.close()
     with pytest.raises(UsageError):
         chat.revoke_invites(kick=1)  # type: ignore[arg-type]
@@ -187,7 +187,7 @@ def test_who_is_inside_when_a_link_ends_comes_back_after_an_outage(server: nbcha
     ada = Raw(link, "ada")
     server._runner.ask(lambda shell: setattr(shell, "_clock", lambda: time.time() + 3601))  # type: ignore[union-attr]
     ada.close(reset=True)
-    assert Raw(link, "bob").welcome["code"] == "bad_key"
+    assert Raw(link, "bob").welcome["code"] == "link_ended"
     ada = Raw(link, "ada", session=ada.welcome["session"])
     assert ada.welcome["type"] == "welcome"
     ada.close()
@@ -201,7 +201,7 @@ def test_a_kicked_guest_host_is_host_nowhere(chat: nbchat.Server) -> None:
     chat.kick("guest")
     for join in ({"session": session}, {"session": session, "room": "other"}, {"room": "third"}):
         again = Raw(link, "guest", **join)
-        assert again.welcome["code"] == "bad_key"
+        assert again.welcome["code"] == "link_ended"
         again.close()
 
 

@@ -141,7 +141,7 @@ class Stage:
             self._limits = json.loads(step["limits"])
         elif step["kept"]:
             number = int(step["kept"])
-            self.server._runner.ask(lambda shell: setattr(shell, "_keep", number))
+            self.server._runner.ask(lambda shell: setattr(shell.keeper, "_keep", number))
             self.server._runner.do(_trim(self.server))
         elif step["stop"]:
             self.server.stop()
