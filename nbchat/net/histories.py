@@ -86,6 +86,11 @@ def _own(name: str) -> Path:
     return folder / f"{short}.sqlite"
 
 
+def fitted(name: str) -> str:
+    """A chat's name as one for a file that every system takes, without an ending."""
+    return _fit(quote(names.skeleton(name), safe=" "))
+
+
 def _fit(plain: str) -> str:
     """A name for a file that every system takes. No chat has a ``~`` in its name, and no letter is escaped,
     so each name has its own file."""

@@ -79,7 +79,7 @@ def test_one_address_has_16_places_and_gives_way_to_others(make_scene: MakeScene
 def test_who_fills_a_server_makes_room_for_the_others(make_scene: MakeScene) -> None:
     """Nobody has been silent for long, and no place is free: the crowd of one address gives way."""
     says = "too many connections that did not say who they are"
-    with make_scene(greeting=PATIENCE, connections=21, unnamed_each=16) as scene, scene.attack(says):
+    with make_scene(greeting=PATIENCE, connections=20, spare=1, unnamed_each=16) as scene, scene.attack(says):
         crowd = [bare(scene.server) for _ in range(20)]
         scene.wait(lambda shell: len(shell._connections) == 21)
         # Another address came first, and is the oldest of all.
