@@ -37,9 +37,10 @@ def harmless(event: Event | Unknown) -> Event | Unknown:
     """The event with names, reasons and refusals in one line of bounded length, in which all can be seen,
     and with a message's text free of control characters."""
     match event:
-        case Said(by=by, text=text):
-            by, text = name(by), acts_on_nothing(text)
-            return event if (by, text) == (event.by, event.text) else replace(event, by=by, text=text)
+        case Said(by=by, text=text, role=role):
+            by, text, role = name(by), acts_on_nothing(text), name(role)
+            is_same = (by, text, role) == (event.by, event.text, event.role)
+            return event if is_same else replace(event, by=by, text=text, role=role)
         case Moderated():
             about = name(event.name) if event.name is not None else None
             return replace(event, by=name(event.by), did=name(event.did), name=about)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
-from nbchat.core.transcript import Row
+from nbchat.core.transcript import Row, marks
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
@@ -290,8 +290,8 @@ class Feed:
     def _pack(self, rows: list[Row]) -> tuple[dict[str, Any], int]:
         """Rows as the page gets them, and about how many characters that is.
 
-        A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
-        out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
+        A message is ``["s", author, HTML, ms since the first, seq, mentions me, id, mark]``, the last of them
+        left out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
         or name]``, with the first and last seq of what was taken away.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
@@ -307,8 +307,10 @@ class Feed:
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and self._mentions.search(message.text) is not None
-            if is_own or is_mention:
-                entry += [int(is_mention), *([message.id] if is_own else [])]
+            mark = marks(message.by)
+            if is_own or is_mention or mark:
+                entry += [int(is_mention), *([message.id if is_own else ""] if is_own or mark else [])]
+                entry += [mark] if mark else []
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed}, size
@@ -329,7 +331,8 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         length = 3 * len(row.message.text) if row.message is not None else 40
-        if part and (len(part) >= _ROWS or size + length > _SIZE):
+        has_gap = bool(part) and row.n != part[-1].n + 1  # who came and went long ago is not kept
+        if part and (len(part) >= _ROWS or size + length > _SIZE or has_gap):
             yield part
             part, size = [], 0
         part.append(row)

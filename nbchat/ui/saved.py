@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from nbchat.core.transcript import Message
+from nbchat.core.transcript import Message, mark
 from nbchat.core.visible import visible_on_a_page
 from nbchat.ui import render
 
@@ -34,7 +34,8 @@ def copy(messages: list[Message]) -> str:
         parts = _PRE.split(render.html(message.text))
         parts[::2] = [part.replace("\n", "<br>\n") for part in parts[::2]]
         # Set in from the names, so that no line of a message (**boss**: …) can be taken for another's.
-        line = f"<dt><b>{escape(visible_on_a_page(message.by))}</b>: </dt>\n<dd>{''.join(parts)}</dd>"
+        by = f"<b>{escape(visible_on_a_page(message.by))}</b>{mark(message.by)}"
+        line = f"<dt>{by}: </dt>\n<dd>{''.join(parts)}</dd>"
         size += len(line)
         if lines and size > _SIZE:
             break

@@ -260,7 +260,7 @@ function makeLog(store) {
       node.append(element("div", { class: "nbchat-unread" }, element("span", {}, "New")));
     }
     const goesOn =
-      before?.kind === "said" && before.by === item.by && item.ms - before.ms < GROUP && !node.childElementCount;
+      before?.kind === "said" && before.by === item.by && before.says === item.says && item.ms - before.ms < GROUP && !node.childElementCount;
     if (goesOn) node.classList.add("nbchat-goes-on");
     else {
       node.append(
@@ -268,6 +268,7 @@ function makeLog(store) {
         element(
           "div", { class: "nbchat-by" },
           element("span", { class: "nbchat-name" }, item.by),
+          ...(item.says ? [element("span", { class: `nbchat-says nbchat-says-${item.says}` }, item.says)] : []),
           element("time", { datetime: new Date(item.ms).toISOString() }, timeInWords(item.ms)),
         ),
       );

@@ -175,8 +175,8 @@ function makeStore(send) {
 }
 
 function makeItem(row, key, base) {
-  const [kind, who, html, ms, seq, isMention, mark] = row;
-  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + ms, seq, isMention, mark };
+  const [kind, who, html, ms, seq, isMention, mark, says] = row; // says: what the server says of the author
+  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + ms, seq, isMention, mark, says };
   if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]] };
   if (kind === "m") return { key, kind: "line", text: who, gone: row.length > 2 ? row.slice(2, 4) : null };
   const text = kind === "r" ? "The chat was started anew; what was said before is not in it." : who;
