@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from nbchat.core import keys
+from nbchat.core import keys, names
 from nbchat.core.keys import Key
 
 
@@ -19,14 +19,32 @@ class Keyring:
     def __init__(self, known: Iterable[Key], seed: bytes) -> None:
         self._keys = {key.id: key for key in known}
         self._seed = seed
+        self._promised: dict[str, set[str]] | None = None
+        """The marks of names that keys are for → those keys' ids; None: to be made anew."""
 
     def valid(self, now: float) -> list[Key]:
         """The keys that have not ended, for the store to keep; the others are forgotten."""
         self._keys = {key.id: key for key in self._keys.values() if key.is_valid(now)}
+        self._promised = None
         return list(self._keys.values())
 
     def add(self, key: Key) -> None:
         self._keys[key.id] = key
+        self._promised = None
+
+    def promised(self, marks: Iterable[str], id: str | None, now: float) -> Key | None:
+        """Another key than ``id`` that is for one name, which has one of these marks; None if the name is
+        promised to nobody else."""
+        if self._promised is None:
+            self._promised = {}
+            for key in self._keys.values():
+                for mark in names.marks(key.name) if key.name is not None else ():
+                    self._promised.setdefault(mark, set()).add(key.id)
+        ids = {each for mark in marks for each in self._promised.get(mark, ())}
+        if id in ids:
+            return None
+        found = (self._keys[each] for each in ids if each in self._keys)
+        return next((key for key in found if key.is_valid(now)), None)
 
     def find(self, id: str, now: float) -> Key:
         """The key of an id. For one that is unknown or has ended it is a decoy that opens nothing, the same
@@ -64,6 +82,7 @@ class Keyring:
                 self.add(replace(key, sessions=tuple(sorted(sessions))))
             else:
                 del self._keys[key.id]
+                self._promised = None
 
 
 _MINUTE = 60.0

@@ -100,8 +100,8 @@ KEPT = 5000
 """Rows of a transcript that a client keeps in memory (about 1 MB); older ones are in the history."""
 
 PRESENCE = 1000
-"""Rows of a transcript that say that somebody came or went: a class that comes and goes for a day, and no flood
-that pushes out what was said."""
+"""Rows of a transcript that say that somebody came or went: a class that comes and goes for a day, and no
+flood that pushes out what was said."""
 
 DEPTH = 16
 """Nesting of JSON in one line; nothing of ours goes beyond 4."""

@@ -44,8 +44,8 @@ def check(name: str, what: str = "name") -> str:
 
 
 def check_member(name: str, *, is_host: bool = True) -> str:
-    """Like :func:`check`, and not one of the names that the chat itself uses nor, unless ``is_host``, one that
-    says that somebody is the host or reads like the chat's own words."""
+    """Like :func:`check`, and not one of the names that the chat itself uses nor, unless ``is_host``, one
+    that says that somebody is the host or reads like the chat's own words."""
     name = check(name)
     if _is_reserved(name):
         raise BadName(f"{name!r} is a name that the chat itself uses; choose another one.")
@@ -75,16 +75,18 @@ def is_for_hosts(name: str) -> bool:
 
 
 _SAID = frozenset(
-    "joined left removed banned unbanned muted unmuted kicked cleared locked unlocked released typing".split()
+    "joined left removed banned unbanned muted unmuted kicked cleared locked unlocked released typing".split()  # noqa: SIM905
 )
-"""What follows a name in the chat's own lines (core/deeds.py, the faces), and is no part of people's names: "made"
-is not here, for Balinese ones."""
-_DONE_TO_YOU = frozenset("are were have can cannot may must will need".split())
+"""What follows a name in the chat's own lines (core/deeds.py, the faces), and is no part of people's names:
+"made" is not here, for Balinese ones."""
+_DONE_TO_YOU = frozenset(["are", "were", "have", "can", "cannot", "may", "must", "will", "need"])
 
 
 def _known(word: str) -> str:
     """A word as it is read, whatever it is written with."""
-    return next((mark for mark in marks(word) if not mark.startswith("=") and mark in _WORDS), word.casefold())
+    return next(
+        (mark for mark in marks(word) if not mark.startswith("=") and mark in _WORDS), word.casefold()
+    )
 
 
 def skeleton(name: str) -> str:
@@ -98,9 +100,9 @@ def skeleton(name: str) -> str:
 def marks(name: str) -> frozenset[str]:
     """By what a member's name is taken: two names that have one of these in common look the same.
 
-    Accents, case, dots, hyphens and spaces do not count (:func:`_bare`). What looks the same depends on the case
-    (Cyrillic Т like T, but т not like t; I like l, but i not like l), and case itself does not count, so one
-    skeleton is not enough: with one, Elia would be Ella.
+    Accents, case, dots, hyphens and spaces do not count (:func:`_bare`). What looks the same depends on the
+    case (Cyrillic Т like T, but т not like t; I like l, but i not like l), and case itself does not count,
+    so one skeleton is not enough: with one, Elia would be Ella.
     """
     table = looks.ASCII if name.isascii() else looks.table()
     written = _bare(name).translate(table)
@@ -109,8 +111,8 @@ def marks(name: str) -> frozenset[str]:
 
 
 def _bare(name: str) -> str:
-    """A name in NFKD without what is easily overlooked: spaces, dots, hyphens, and the accents of scripts where
-    they are accents. In others (Devanagari, Arabic, Thai, kana …) marks are letters, and stay."""
+    """A name in NFKD without what is easily overlooked: spaces, dots, hyphens, and the accents of scripts
+    where they are accents. In others (Devanagari, Arabic, Thai, kana …) marks are letters, and stay."""
     name = name.translate(_NO_MARKS)
     if name.isascii():
         return name
@@ -132,8 +134,8 @@ _ACCENTED = ("LATIN", "GREEK", "CYRILLIC", "ARMENIAN", "COPTIC")
 
 @lru_cache(maxsize=4096)
 def _letter(char: str) -> str | None:
-    """A letter of a script with accents, without a stroke or hook of its own (ø, ł: only Latin, since elsewhere
-    these make other letters); None for one of another script."""
+    """A letter of a script with accents, without a stroke or hook of its own (ø, ł: only Latin, since
+    elsewhere these make other letters); None for one of another script."""
     name = unicodedata.name(char, "")
     if char.isascii() or not name.startswith(_ACCENTED):
         return char if char.isascii() and char.isalpha() else None

@@ -46,8 +46,8 @@ class Message(Struct, frozen=True):
 
     @property
     def marked(self) -> str:
-        """The same with what the server says of the author: ``ada (host): hi``. A name has no bracket in it, so
-        nobody can have one that looks like that."""
+        """The same with what the server says of the author: ``ada (host): hi``. A name has no bracket in it,
+        so nobody can have one that looks like that."""
         return f"{one_line(self.by)}{mark(self.by)}: {indented(self.text)}"
 
 
@@ -108,8 +108,8 @@ class Transcript:
         self.rows: deque[Row] = deque()
         self._kept = kept
         self._presence = 0
-        """How many of the rows say that somebody came or went: they have a bound of their own, so that they push
-        out no messages."""
+        """How many of the rows say that somebody came or went: they have a bound of their own, so that they
+        push out no messages."""
         self.messages: deque[Message] = deque(maxlen=kept)
         self.members: dict[str, Member] = {}
         self.log_id: str | None = None
@@ -214,8 +214,8 @@ class Transcript:
         self._row("notice", "system", text=text)
 
     def after(self, n: int) -> list[Row]:
-        """The rows after number ``n`` that are still kept, oldest first. Where numbers are missing between two
-        of them, somebody came or went long ago."""
+        """The rows after number ``n`` that are still kept, oldest first. Where numbers are missing between
+        two of them, somebody came or went long ago."""
         missing = self.n - n
         if missing <= 0:
             return []

@@ -25,6 +25,8 @@ from nbchat.net.link import Address, is_loopback, parse
 
 T = TypeVar("T", bound=Struct)
 
+_CLOSED = 3600.0
+"""Seconds after which nobody comes back for a closed client's session: its name is held no longer."""
 _FORGOTTEN = 86400.0
 """Seconds after which nobody comes back for a dead process's session."""
 
@@ -202,6 +204,9 @@ class Kept(Struct, frozen=True):
     session: str
     since: float = field(default_factory=time.monotonic)
     """As in :class:`Running`."""
+    closed: bool = False
+    """True: its client was closed. Its session is for whoever comes next with the same wish, so that a cell or
+    a script that is run again has its name again, though that is held for its session."""
     v: int = 1
 
     def __repr__(self) -> str:
@@ -217,20 +222,31 @@ def keep(path: Path | None, kept: Kept) -> Path:
     if path is None:
         for old, other in _files("nbchat-session-*.json", Kept):
             with contextlib.suppress(OSError):
-                if time.time() - old.stat().st_mtime > _FORGOTTEN and not _lives(other, old):
+                age = time.time() - old.stat().st_mtime
+                if age > (_CLOSED if other.closed else _FORGOTTEN) and not _is_used(other, old):
                     old.unlink()
     path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
     _write(path, kept)
     return path
 
 
+def close(path: Path, *, is_welcome_back: bool) -> None:
+    """A client was closed: its session is left for whoever comes next, or nobody's. Raises OSError."""
+    if not is_welcome_back:
+        path.unlink()
+        return
+    kept = msgspec.json.decode(path.read_bytes(), type=Kept)
+    _write(path, msgspec.structs.replace(kept, closed=True))
+
+
 def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
-    """The session of a dead process that asked for the same place under the same name."""
+    """The session of a dead process, or of a closed client, that asked for the same place under the same
+    name."""
     dead = [
         (path, kept)
         for path, kept in _files("nbchat-session-*.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
-        and not _lives(kept, path)
+        and not _is_used(kept, path)
     ]
     for path, kept in sorted(dead, key=lambda each: _written(each[0])):
         try:
@@ -276,6 +292,10 @@ def _files(pattern: str, kind: type[T]) -> Iterator[tuple[Path, T]]:
     for path in paths:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             yield path, msgspec.json.decode(path.read_bytes(), type=kind)
+
+
+def _is_used(kept: Kept, path: Path) -> bool:
+    return not kept.closed and _lives(kept, path)
 
 
 def _lives(writer: Running | Kept, path: Path) -> bool:

@@ -191,8 +191,9 @@ class Receiver:
             self._state.touch()
         self._questions.close()
         if self._kept is not None and not self._may_come_back:
+            is_welcome_back = error is None and self._final is None and not self._state.pending
             with contextlib.suppress(OSError):
-                self._kept.unlink()
+                address.close(self._kept, is_welcome_back=is_welcome_back)
         if not self.first.done():
             self.first.set_exception(error or Closed("The client was closed."))
 

@@ -7,6 +7,7 @@ the store cannot do is tried again until it can. It holds meanwhile: that needs 
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -25,8 +26,11 @@ from nbchat.store import RoomStore
 if TYPE_CHECKING:
     from nbchat.net.session import Connection
 
+log = logging.getLogger("nbchat")
 KEY = "moderation"
 """Under which the store keeps the rules."""
+HELD = "held"
+"""And the names that are held."""
 _RETRY = 1.0
 """Seconds before the store is asked again."""
 
@@ -47,6 +51,8 @@ class Recorder:
         self._hub = hub
         self._publish = publish
         self._kept = store.meta.get(KEY, "{}")
+        self._names_kept = hub.held.version
+        self._is_keeping = False
         self._waiting: deque[_Entry] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -74,6 +80,29 @@ class Recorder:
             conn.tell(Stored(id=effect.id, seq=receipt.seq))
         else:
             conn.tell(Refused(code=effect.code, text=effect.text, fatal=False, id=effect.id))
+
+    @property
+    def has_news_of_names(self) -> bool:
+        """Whether other names are held than the store knows of, and nobody is telling it."""
+        return self._hub.held.version != self._names_kept and not self._is_keeping
+
+    async def keep_names(self) -> None:
+        """Have the store keep which names are held, if that has changed. Where it cannot, it is asked
+        again."""
+        if self._hub.held.version == self._names_kept:
+            return
+        self._is_keeping = True
+        try:
+            await self._keep_names()
+        except StoreError as error:
+            log.debug("which names are held could not be kept: %s", error)
+        finally:
+            self._is_keeping = False
+
+    async def _keep_names(self) -> None:
+        version = self._hub.held.version
+        await self._store.remember(HELD, self._hub.held.kept)
+        self._names_kept = version
 
     async def close(self) -> None:
         if self._task is not None:
@@ -103,6 +132,8 @@ class Recorder:
         if (kept := self._hub.rules.kept) != self._kept:
             await store.remember(KEY, kept)
             self._kept = kept
+        if entry.deed.did == "release":
+            await self._keep_names()
         # What was found out stays in the entry: a second try would not find it any more.
         if entry.deed.did == "delete":
             if entry.deed.name is None:

@@ -119,7 +119,8 @@ class Server(HostsHand):
 
         Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
 
-        ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
+        ``name``: who comes with it has this name and no other, and until it ends nobody else gets one that
+        looks like it. ``once``: it is used up by the first who
         joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
         that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
@@ -129,7 +130,7 @@ class Server(HostsHand):
             if not isinstance(value, bool):
                 raise UsageError(f"server.invite({word}={value!r}): {word} is True or False.")
         room = names.check(room, "room name") if room is not None else None
-        name = names.check_member(name) if name is not None else None
+        name = names.check_member(name, is_host=host) if name is not None else None
         key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
         if not qr:

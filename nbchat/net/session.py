@@ -398,7 +398,8 @@ class NativeSession:
         self._lines.limit = self._shell.limits.line
         self._shell.named(self._conn)
         shell, conn = self._shell, self._conn
-        shell.act(shell.hub.join(conn, join, key.role, shell.now, conn.address, serves=key.ends is None))
+        serves = key.ends is None
+        shell.act(shell.hub.join(conn, join, key.role, shell.now, conn.address, serves=serves, key_id=key.id))
         shell.used(conn, key)
 
     def _wrong(self) -> None:

@@ -33,6 +33,7 @@ from nbchat.core.effects import (
 )
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
+from nbchat.core.held import Held
 from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
@@ -40,7 +41,7 @@ from nbchat.core.moderation import Moderation
 from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.plain import PlainRoom, PlainSession
-from nbchat.net.record import KEY, Recorder
+from nbchat.net.record import HELD, KEY, Recorder
 from nbchat.net.session import Connection, farewell
 from nbchat.net.strangers import Refusals, Unnamed
 from nbchat.store import Event, Receipt, RoomStore
@@ -88,16 +89,18 @@ class Shell:
         allows_plain: bool,
         keep: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
+        holds_names: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.allows_plain = allows_plain
-        rules = Moderation(store.meta.get(KEY, "{}"))
-        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules)
         self._store = store
         self._keep = keep
         self._clock = clock or _steady()
         self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
+        rules = Moderation(store.meta.get(KEY, "{}"))
+        held = Held(store.meta.get(HELD, "{}"), holds=holds_names, now=self.now)
+        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules, held, self.door.promised)
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
@@ -440,7 +443,9 @@ class Shell:
     def _tick(self) -> None:
         self._tick_handle = self.loop.call_later(1, self._tick)
         now = self.loop.time()
-        self.act(self.hub.expire(now))
+        self.act(self.hub.expire(now, self.now))
+        if self._recorder.has_news_of_names:
+            self._spawn(self._recorder.keep_names())
         self.refusals.tick()
         for conn in self._unnamed:
             if now - conn.since < self.limits.hello:
@@ -465,6 +470,7 @@ class Shell:
             await asyncio.sleep(0.005)
         for conn in list(self._connections):
             conn.abort()
+        await self._recorder.keep_names()
         await self._recorder.close()
         tasks = list(self._tasks)
         for task in tasks:

@@ -209,7 +209,14 @@ class ServerThread:
             host_key = new_key("host", None)
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
-        shell = Shell(store, options.limits, kept, allows_plain=options.plain, keep=options.keep)
+        shell = Shell(
+            store,
+            options.limits,
+            kept,
+            allows_plain=options.plain,
+            keep=options.keep,
+            holds_names=options.name is not None or options.file is not None,
+        )
         doors, pin = self._doors(shell)
         # asyncio tries so often at each wake-up, also when no descriptor is left: a small number there, and
         # room in the system for a class that comes at once.

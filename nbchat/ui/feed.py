@@ -291,8 +291,8 @@ class Feed:
         """Rows as the page gets them, and about how many characters that is.
 
         A message is ``["s", author, HTML, ms since the first, seq, mentions me, id, mark]``, the last of them
-        left out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with the first and last seq of what was taken away.
+        left out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind,
+        text or name]``, with the first and last seq of what was taken away.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []

@@ -249,18 +249,29 @@ def test_nobody_looks_like_the_chat_itself(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["sys tem", "s.ystem", "S-Y-S-T-E-M", "sÿstem", "The host", "THE SERVER", "the-system", "thе hоst", "n.b chat"]
-)  # fmt: skip
+    "name",
+    [
+        "sys tem",
+        "s.ystem",
+        "S-Y-S-T-E-M",
+        "sÿstem",
+        "The host",
+        "THE SERVER",
+        "the-system",
+        "thе hоst",
+        "n.b chat",
+    ],
+)
 def test_dots_and_spaces_hide_no_name_of_the_chats_own(name):
     with pytest.raises(BadName, match="the chat itself"):
         names.check_member(name)
 
 
 FOR_HOSTS = [
-    "host", "Host", "h0st", "HÓST", "h.o s-t", "НОST", "host2", "Host 7", "admin", "Administrator", "adrnin", "moderator",
-    "teacher", "The Teacher", "your host", "Teacher Mike", "Admin of cs101", "The host cleared the room",
-    "the server says", "System Error", "server bot", "ada left the chat", "ada joined", "Ada Cleared the room",
-    "bob was muted", "ada is typing", "You are banned", "y0u have been chosen",
+    "host", "Host", "h0st", "HÓST", "h.o s-t", "НОST", "host2", "Host 7", "admin", "Administrator", "adrnin",
+    "moderator", "teacher", "The Teacher", "your host", "Teacher Mike", "Admin of cs101", "System Error",
+    "The host cleared the room", "the server says", "server bot", "ada left the chat", "ada joined",
+    "Ada Cleared the room", "bob was muted", "ada is typing", "You are banned", "y0u have been chosen",
 ]  # fmt: skip
 
 
@@ -278,8 +289,8 @@ def test_a_host_can_have_it(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "Hosta", "Anna Hostetler", "Left Eye", "Lefty", "You Zhang", "You-Jin Kim", "I Made Wirawan", "systems", "server1",
-        "Theo", "The Anh", "Ann Teacherson", "Maria del Carmen de la Cruz", "7", "2024",
+        "Hosta", "Anna Hostetler", "Left Eye", "Lefty", "You Zhang", "You-Jin Kim", "I Made Wirawan", "systems",
+        "server1", "Theo", "The Anh", "Ann Teacherson", "Maria del Carmen de la Cruz", "7", "2024",
     ],
 )  # fmt: skip
 def test_real_names_are_for_everybody(name):

@@ -1,0 +1,51 @@
+"""How often people come and go: what keeps joins from being speech and work for everybody.
+
+A name is a few words that everybody sees when somebody comes, and costs nothing. So who comes, stays for less
+than a minute and says goodbye counts against where it came from (its key and address), and against its
+session. A class that comes at once, an outage, a cell that is run again: none of these does. Pure; ``now``
+in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+SHORT = 60.0
+"""Seconds that somebody stays without counting."""
+_EACH = 100
+"""Short stays of one key and address before the next newcomer has to wait: a class that tries it out."""
+_OWN = 20
+"""Of one session under one name, which needs none of the above: a script in a loop, a cell run again."""
+_RATE = 2.0
+"""Of them a second that are forgotten."""
+_KEPT = 4096
+
+
+class Arrivals:
+    """One owner."""
+
+    def __init__(self) -> None:
+        self._levels: dict[Hashable, tuple[float, float]] = {}
+        """How many short stays, and at which time; the newest last."""
+
+    def went(self, source: Hashable, session: str, stayed: float, now: float) -> None:
+        """Somebody has left for good who came from there."""
+        if stayed >= SHORT:
+            return
+        for one in (source, session):
+            level = self._level(one, now)
+            self._levels.pop(one, None)
+            self._levels[one] = (level + 1, now)
+        while len(self._levels) > _KEPT:
+            del self._levels[next(iter(self._levels))]
+
+    def wait(self, source: Hashable, session: str | None, now: float, *, is_back: bool) -> float:
+        """The seconds until somebody may come from there; ``is_back``: this session, under the name it
+        had."""
+        if session is not None and is_back:
+            return max(0.0, (self._level(session, now) - _OWN) / _RATE)
+        return max(0.0, (self._level(source, now) - _EACH) / _RATE)
+
+    def _level(self, source: Hashable, now: float) -> float:
+        level, at = self._levels.get(source, (0.0, now))
+        return max(0.0, level - _RATE * (now - at))
