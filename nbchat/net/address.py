@@ -205,8 +205,8 @@ class Kept(Struct, frozen=True):
     since: float = field(default_factory=time.monotonic)
     """As in :class:`Running`."""
     closed: bool = False
-    """True: its client was closed. Its session is for whoever comes next with the same wish, so that a cell or
-    a script that is run again has its name again, though that is held for its session."""
+    """True: its client was closed. Its session is for whoever comes next with the same wish, so that a cell
+    or a script that is run again has its name again, though that is held for its session."""
     v: int = 1
 
     def __repr__(self) -> str:
@@ -248,7 +248,8 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
         and not _is_used(kept, path)
     ]
-    for path, kept in sorted(dead, key=lambda each: _written(each[0])):
+    # Of closed ones, first whoever had the very name.
+    for path, kept in sorted(dead, key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0]))):
         try:
             path.unlink()  # whoever removes it has it
         except OSError:

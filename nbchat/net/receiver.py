@@ -275,7 +275,8 @@ class Receiver:
             kept := address.take_over(where.host, where.port, state.room, self._wanted)
         ):
             self._session = kept.session
-            state.name = kept.name
+            if not kept.closed:  # who was closed with a number behind its name may have lost the need for it
+                state.name = kept.name
         self._where = where
         return NativeConnection(
             self,

@@ -289,8 +289,8 @@ def test_a_host_can_have_it(name):
 @pytest.mark.parametrize(
     "name",
     [
-        "Hosta", "Anna Hostetler", "Left Eye", "Lefty", "You Zhang", "You-Jin Kim", "I Made Wirawan", "systems",
-        "server1", "Theo", "The Anh", "Ann Teacherson", "Maria del Carmen de la Cruz", "7", "2024",
+        "Hosta", "Anna Hostetler", "Left Eye", "Lefty", "You Zhang", "You-Jin Kim", "I Made Wirawan",
+        "systems", "server1", "Theo", "The Anh", "Ann Teacherson", "Maria del Carmen de la Cruz", "7", "2024",
     ],
 )  # fmt: skip
 def test_real_names_are_for_everybody(name):
