@@ -12,19 +12,20 @@ from collections.abc import Hashable
 
 SHORT = 60.0
 """Seconds that somebody stays without counting."""
-_EACH = 100
-"""Short stays of one key and address before the next newcomer has to wait: a class that tries it out."""
-_OWN = 20
-"""Of one session under one name, which needs none of the above: a script in a loop, a cell run again."""
-_RATE = 2.0
-"""Of them a second that are forgotten."""
+_AGAIN = 50.0
+"""Seconds in which as many as are allowed at once are forgotten."""
+_OWN = 5
+"""A session that comes again under its own name may do it a fifth as often as all of its source: a script in
+a loop, a cell run again."""
 _KEPT = 4096
 
 
 class Arrivals:
-    """One owner."""
+    """One owner. ``most``: how many short stays of one source are let pass at once (limits.py)."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rate = most / _AGAIN
         self._levels: dict[Hashable, tuple[float, float]] = {}
         """How many short stays, and at which time; the newest last."""
 
@@ -43,9 +44,9 @@ class Arrivals:
         """The seconds until somebody may come from there; ``is_back``: this session, under the name it
         had."""
         if session is not None and is_back:
-            return max(0.0, (self._level(session, now) - _OWN) / _RATE)
-        return max(0.0, (self._level(source, now) - _EACH) / _RATE)
+            return max(0.0, (self._level(session, now) - self._most / _OWN) / self._rate)
+        return max(0.0, (self._level(source, now) - self._most) / self._rate)
 
     def _level(self, source: Hashable, now: float) -> float:
         level, at = self._levels.get(source, (0.0, now))
-        return max(0.0, level - _RATE * (now - at))
+        return max(0.0, level - self._rate * (now - at))

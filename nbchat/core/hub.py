@@ -87,7 +87,7 @@ class Hub:
         self.rules = rules or Moderation()
         self.held = held or Held()
         self._promised = promised
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(limits.comings)
         self._time = 0.0
         """Seconds since 1970, as it was told last: about a second ago at the most."""
         self._rooms: dict[str, Room] = {}

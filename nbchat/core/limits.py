@@ -46,6 +46,9 @@ class Limits:
     so a class behind one address can come at once."""
     guesses: int = 5
     """Wrong proofs in a minute from one address; further ones are answered slowly for a minute."""
+    comings: int = 100
+    """Who comes from one place (key and address), says goodbye within a minute, and that again: a class that
+    tries it out. Of more the next waits; they are forgotten within 50 s."""
     page: int = 500
     """Messages in one page of history."""
     backlog: int = 50

@@ -249,7 +249,8 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
         and not _is_used(kept, path)
     ]
     # Of closed ones, first whoever had the very name.
-    for path, kept in sorted(dead, key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0]))):
+    dead.sort(key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0])))
+    for path, kept in dead:
         try:
             path.unlink()  # whoever removes it has it
         except OSError:
