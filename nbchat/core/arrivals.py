@@ -44,8 +44,10 @@ class Arrivals:
         """The seconds until somebody may come from there; ``is_back``: this session, under the name it
         had."""
         if session is not None and is_back:
-            return max(0.0, (self._level(session, now) - self._most / _OWN) / self._rate)
-        return max(0.0, (self._level(source, now) - self._most) / self._rate)
+            wait = (self._level(session, now) - self._most / _OWN) / self._rate
+        else:
+            wait = (self._level(source, now) - self._most) / self._rate
+        return wait if wait > 0.01 else 0.0
 
     def _level(self, source: Hashable, now: float) -> float:
         level, at = self._levels.get(source, (0.0, now))

@@ -147,7 +147,7 @@ class Held:
         for known in (self._hosts, self._members):
             if (hold := known.holds.get(key)) is not None and hold.left is None:
                 known.put(room, replace(hold, left=now))
-                self.version += 1
+                self.version += self._holds
 
     def let_go(self, room: str, name: str, session: str | None = None) -> None:
         """A member's name is not held any more; a host's only if it was this session's."""
@@ -156,7 +156,7 @@ class Held:
         hold = self._hosts.holds.get((room, key))
         if hold is not None and session is not None and hold.session == _digest(session):
             found.append(self._hosts.drop(room, key))
-        self.version += found != [None]
+        self.version += self._holds and found != [None]
 
     def expire(self, now: float) -> None:
         """Let go of members' names whose hour is over. To be called about once a second."""
@@ -182,7 +182,7 @@ class Held:
         if not is_host and was is not None and was.session == hold.session:
             self._hosts.drop(*key)
         (self._hosts if is_host else self._members).put(room, hold)
-        self.version += 1
+        self.version += self._holds
 
     # ── whose ──
 

@@ -61,6 +61,8 @@ from nbchat.core.moderation import Moderation
 from nbchat.core.naming import Newcomer, Promised, Taken, fitting
 from nbchat.core.rooms import Member, Room
 
+_TOO_OFTEN = "Too many came and went from where you come from. Try again in {}."
+
 
 class Hub:
     """All rooms together. Not thread-safe: one owner.
@@ -125,8 +127,8 @@ class Hub:
         if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
         source = (key_id, address)
-        if not is_host and (wait := self._wait(key, request.session, name, source, now)):
-            return self._no(conn, "too_often", wait)
+        if not is_host and (wait := self.wait(request, key_id, address, now)):
+            return self._no(conn, "too_often", _TOO_OFTEN.format(duration(wait)))
         who = Newcomer(key, request.session, key_id, is_host, serves, now)
         left = [*self._make_place(key), *self._win_back(who, name)]
         room = self._open(room_name)
@@ -169,8 +171,8 @@ class Hub:
         name, key, source = names.check_member(name, is_host=False), names.skeleton(room), ("plain", address)
         if bar := self.rules.bars(key, None, name, address, now):
             raise BadName(str(bar))
-        if wait := self._wait(key, None, name, source, now):
-            raise BadName(wait)
+        if wait := self._arrivals.wait(source, None, now, is_back=False):
+            raise BadName(_TOO_OFTEN.format(duration(wait)))
         left = self._make_place(key)
         opened = self._open(room)
         if opened is None or len(opened.members) >= self._limits.members:
@@ -184,14 +186,13 @@ class Hub:
     def _taken(self, who: Newcomer, room: Room | None) -> Taken:
         return Taken(who, room, self.held, self._promised, self.rules)
 
-    def _wait(
-        self, room: str, session: str | None, name: str, source: tuple[str | None, str | None], now: float
-    ) -> str | None:
-        """How long somebody has to wait who comes too often, in words."""
-        is_back = self.rules.was_there_as(room, session) == name
-        wait = self._arrivals.wait(source, session, now, is_back=is_back)
-        words = f"Too many came and went from where you come from. Try again in {duration(wait)}."
-        return words if wait else None
+    def wait(self, request: Join, key_id: str | None, address: str | None, now: float) -> float:
+        """The seconds until somebody may come who comes too often; 0: now."""
+        session = request.session
+        if session in self._by_session:
+            return 0.0
+        is_back = self.rules.was_there_as(names.skeleton(request.room), session) == request.name
+        return self._arrivals.wait((key_id, address), session, now, is_back=is_back)
 
     def _win_back(self, who: Newcomer, name: str) -> list[Effect]:
         """A host comes back whose name somebody else has by now: that one's connection is ended, and its

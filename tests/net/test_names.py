@@ -254,20 +254,33 @@ def test_nobody_speaks_by_joining_where_only_hosts_may(server: nbchat.Server) ->
         assert shown == ["bob"]
 
 
-def test_joins_without_end_are_stopped_and_a_host_comes_in(server: nbchat.Server) -> None:
-    link = server.invite()
+def come_and_go(link: str, count: int) -> list[str | None]:
+    """Join and say goodbye so many times; the codes with which it was refused."""
     codes = []
-    for number in range(150):
+    for number in range(count):
         raw = Raw(link, f"insult {number}")
         codes.append(raw.welcome.get("code"))
         if codes[-1] is None:
             raw.send({"type": "bye"})
             raw.is_at_end()
         raw.close()
-    assert codes[:100] == [None] * 100
-    assert "too_often" in codes
-    with nbchat.connect(server, name="ada") as ada:
-        assert ada.members == ["ada"]
+    return codes
+
+
+def test_joins_without_end_are_stopped_and_a_host_comes_in() -> None:
+    with nbchat.serve(port=0, history=None, limits=nbchat.Limits(comings=5)) as server:
+        codes = come_and_go(server.invite(), 10)
+        assert codes[:6] == [None] * 6
+        assert codes[-1] == "too_often"
+        with nbchat.connect(server, name="ada") as ada:
+            assert ada.members == ["ada"]
+
+
+def test_who_comes_after_a_flood_waits_a_moment_and_is_let_in(server: nbchat.Server) -> None:
+    link = server.invite()
+    assert come_and_go(link, 103) == [None] * 103
+    with nbchat.connect(link, name="bob") as bob:
+        assert bob.send("hi").wait().seq == 1
 
 
 def test_a_runtime_folder_that_is_gone_does_no_harm(server: nbchat.Server) -> None:

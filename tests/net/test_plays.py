@@ -53,8 +53,8 @@ ROOT = Path(__file__).parent.parent.parent
 PLAYS = sorted((ROOT / "tests" / "plays").glob("*.play"))
 WIRE = ROOT / "docs" / "wire.md"
 STEP = re.compile(
-    r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | is\ called\ \"(?P<chat>\w+)\" | keeps\ the\ newest\
-    (?P<kept>\d+) | (?P<stop>stops) )"
+    r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | is\ called\ \"(?P<chat>\w+)\""
+    r"    | keeps\ the\ newest\ (?P<kept>\d+) | (?P<stop>stops) )"
     r"|(?P<who>\w+) \s+ (?:"
     r'(?P<join>connects\ as|hosts\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
     r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended)'

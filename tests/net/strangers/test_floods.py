@@ -139,7 +139,7 @@ def test_a_flood_of_joins_shuts_nobody_out(make_scene: MakeScene) -> None:
 
 
 def test_joins_and_goodbyes_leave_nothing(make_scene: MakeScene) -> None:
-    with make_scene() as scene, scene.attack():
+    with make_scene(comings=1000) as scene, scene.attack():  # as if nobody had to wait
         for number in range(200):
             raw = Raw(scene.link, f"eve {number % 3}", room=f"room {number % 7}")
             raw.send({"type": "bye"})
