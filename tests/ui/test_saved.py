@@ -43,8 +43,8 @@ def test_an_executed_notebook_passes_as_a_test_and_can_be_exported(tmp_path: Pat
     path = tmp_path / "talk.ipynb"
     page = html(run(path, TALK, SHOW.format(save)))
     assert "Run the cell to join" in page
-    assert ("<dt><b>bob</b>: </dt>\n<dd><strong>hello</strong> from bob</dd>" in page) == save
-    assert ("<dt><b>ada</b>: </dt>\n<dd>and from ada</dd>" in page) == save
+    assert ("<dt><b>bob</b> (host): </dt>\n<dd><strong>hello</strong> from bob</dd>" in page) == save
+    assert ("<dt><b>ada</b> (host): </dt>\n<dd>and from ada</dd>" in page) == save
     assert ("nbchat-saved" in page) == save
     for _ in range(2):
         command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", str(path)]
@@ -63,7 +63,7 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     bob.send("said after the cell was run").wait()
     expect(notebook.texts.last).to_have_text("said after the cell was run")
     copy = notebook.page.locator(".nbchat-saved")
-    expect(copy).to_contain_text("bob: said after the cell was run")
+    expect(copy).to_contain_text("bob (host): said after the cell was run")
     expect(copy).to_be_hidden()  # the panel itself is there
     notebook.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     assert "said after the cell was run" in html(nbformat.read(notebook.path, as_version=4))
@@ -73,7 +73,7 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     page = notebook.context.new_page()
     page.goto(notebook.address.replace("/lab?", "/lab/workspaces/next/tree/next-day.ipynb?reset&"))
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
-    expect(page.locator(".nbchat-saved")).to_contain_text("bob: said after the cell was run")
+    expect(page.locator(".nbchat-saved")).to_contain_text("bob (host): said after the cell was run")
     expect(page.locator(".nbchat-saved")).to_be_visible()
     page.close()
 

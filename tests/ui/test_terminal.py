@@ -25,11 +25,11 @@ def test_a_person(server: nbchat.Server, leave: str) -> None:
         bob.type("half a li")
         bob.expect("half a li")
         ada.send("in between")
-        bob.expect("ada: in between")
+        bob.expect("ada (host): in between")
         bob.expect("half a li")  # the line being typed is drawn again below
         bob.type("ne\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
-        bob.expect("bob: half a line")
+        bob.expect("bob (host): half a line")
         bob.expect("bob>")
         bob.type(leave)
         assert "Traceback" not in bob.rest()
@@ -48,7 +48,7 @@ def test_strangers_control_characters_are_made_visible(server: nbchat.Server) ->
         eve._receiver._loop.call_soon_threadsafe(
             eve._receiver._conn.write, b"red \x1b[31m title \x1b]0;x\x07 end"
         )
-        bob.expect("eve: red ␛[31m title ␛]0;x␇ end")
+        bob.expect("eve (host): red ␛[31m title ␛]0;x␇ end")
         assert b"\x1b]0;" not in bob._raw
 
 
@@ -74,7 +74,7 @@ def test_a_pipe_sends_every_line_and_waits_for_the_receipts(server: nbchat.Serve
     with nbchat.connect(server, name="ada") as ada:
         done = pipe(server.invite(), "--name", "bob", lines="one\n\ntwo\nlast without its newline")
         assert (done.returncode, done.stderr) == (0, "")
-        said = ["bob: one", "bob: two", "bob: last without its newline"]
+        said = ["bob (host): one", "bob (host): two", "bob (host): last without its newline"]
         assert done.stdout.splitlines() == said
         assert ada.wait_for(lambda message: message.text.startswith("last")).seq == 3
         assert ada.transcript() == said
@@ -84,7 +84,7 @@ def test_a_pipe_says_what_it_could_not_send(server: nbchat.Server) -> None:
     done = pipe(server.invite(), "--name", "bob", lines="fine\nbell \x07\nfine again\n")
     assert done.returncode == 1
     assert "line 2 was not sent" in done.stderr
-    assert done.stdout.splitlines() == ["bob: fine", "bob: fine again"]
+    assert done.stdout.splitlines() == ["bob (host): fine", "bob (host): fine again"]
 
 
 def test_errors_are_one_line(server: nbchat.Server) -> None:
