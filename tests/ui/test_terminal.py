@@ -48,7 +48,7 @@ def test_strangers_control_characters_are_made_visible(server: nbchat.Server) ->
         eve._receiver._loop.call_soon_threadsafe(
             eve._receiver._conn.write, b"red \x1b[31m title \x1b]0;x\x07 end"
         )
-        bob.expect("eve (host): red ␛[31m title ␛]0;x␇ end")
+        bob.expect("eve (unverified): red ␛[31m title ␛]0;x␇ end")
         assert b"\x1b]0;" not in bob._raw
 
 
@@ -74,7 +74,7 @@ def test_a_pipe_sends_every_line_and_waits_for_the_receipts(server: nbchat.Serve
     with nbchat.connect(server, name="ada") as ada:
         done = pipe(server.invite(), "--name", "bob", lines="one\n\ntwo\nlast without its newline")
         assert (done.returncode, done.stderr) == (0, "")
-        said = ["bob (host): one", "bob (host): two", "bob (host): last without its newline"]
+        said = ["bob: one", "bob: two", "bob: last without its newline"]
         assert done.stdout.splitlines() == said
         assert ada.wait_for(lambda message: message.text.startswith("last")).seq == 3
         assert ada.transcript() == said
