@@ -29,7 +29,7 @@ def test_a_person(server: nbchat.Server, leave: str) -> None:
         bob.expect("half a li")  # the line being typed is drawn again below
         bob.type("ne\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
-        bob.expect("bob (host): half a line")
+        bob.expect("bob: half a line")
         bob.expect("bob>")
         bob.type(leave)
         assert "Traceback" not in bob.rest()
@@ -84,7 +84,7 @@ def test_a_pipe_says_what_it_could_not_send(server: nbchat.Server) -> None:
     done = pipe(server.invite(), "--name", "bob", lines="fine\nbell \x07\nfine again\n")
     assert done.returncode == 1
     assert "line 2 was not sent" in done.stderr
-    assert done.stdout.splitlines() == ["bob (host): fine", "bob (host): fine again"]
+    assert done.stdout.splitlines() == ["bob: fine", "bob: fine again"]
 
 
 def test_errors_are_one_line(server: nbchat.Server) -> None:
