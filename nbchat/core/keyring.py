@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from nbchat.core import keys
+from nbchat.core import keys, names
 from nbchat.core.keys import Key
 
 _KNOWN = 30 * 86400.0
@@ -28,6 +28,8 @@ class Keyring:
     def __init__(self, known: Iterable[Key], seed: bytes) -> None:
         self._keys = {key.id: key for key in known}
         self._seed = seed
+        self._promised: dict[str, set[str]] | None = None
+        """The marks of names that keys are for → those keys' ids; None: to be made anew."""
 
     def valid(self, now: float) -> list[Key]:
         """The keys for the store to keep: those that have not ended, and those that ended not long ago. The
@@ -36,10 +38,27 @@ class Keyring:
         ended = sorted((key for key in known if not key.is_valid(now)), key=lambda key: key.ends or 0)
         forgotten = {key.id for key in ended[:-_ENDED]}
         self._keys = {key.id: key for key in known if key.id not in forgotten}
+        self._promised = None
         return list(self._keys.values())
 
     def add(self, key: Key) -> None:
         self._keys[key.id] = key
+        self._promised = None
+
+    def promised(self, marks: Iterable[str], id: str | None, now: float) -> Key | None:
+        """Another key than ``id`` that is for one name, which has one of these marks; None if the name is
+        promised to nobody else."""
+        if self._promised is None:
+            self._promised = {}
+            for key in self._keys.values():
+                for mark in names.marks(key.name) if key.name is not None else ():
+                    self._promised.setdefault(mark, set()).add(key.id)
+        ids = {each for mark in marks for each in self._promised.get(mark, ())}
+        if id in ids:
+            return None
+        found = (self._keys[each] for each in ids if each in self._keys)
+        # One that was made void, and that nobody came with, is for nobody (``sessions`` is empty).
+        return next((key for key in found if key.is_valid(now) and key.sessions != ()), None)
 
     def move(self, seconds: float, but: Container[str]) -> bool:
         """Move the ends of all keys, but for those with these ids; whether there were any."""
@@ -59,6 +78,7 @@ class Keyring:
     def forget(self, id: str) -> None:
         """Take a key back that nobody was given."""
         self._keys.pop(id, None)
+        self._promised = None
 
     def opens(self, id: str, session: str | None, now: float) -> Key | None:
         """The key, if a session may come in with it now."""

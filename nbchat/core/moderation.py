@@ -8,8 +8,8 @@ all; who was named host, or came with a host's link, is below; all others are be
 about a person asks for a higher rank than that person's. So nobody can turn it on himself, and nobody on who
 serves, who may always come and speak: there is always a host.
 
-A ban is on a session and a name, and on an address where nobody else has it. Names and sessions cost
-nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers.
+A ban or a mute is on a session and a name, and on an address where nobody else has it. Names and sessions
+cost nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nbchat.core import frames, names
 from nbchat.core.deeds import SERVER, duration, span, who
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import Deed, Moderate, Ruled, Standing
+from nbchat.core.mistaken import MISTAKEN, TakenFor
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -114,6 +115,7 @@ class Moderation:
         self._seen: dict[tuple[str, str], tuple[str, str | None]] = {}
         """(room, session) → name and address, the newest last."""
         self._kicked: dict[tuple[str, str], None] = {}
+        self._taken_for = TakenFor(_SEEN)
 
     @property
     def kept(self) -> str:
@@ -135,8 +137,11 @@ class Moderation:
         for room, rules in self._rooms.items():
             rules.bans, rules.mutes = moved(room, rules.bans), moved(room, rules.mutes)
 
-    def saw(self, room: str, member: Person) -> None:
-        """A member has come into a room."""
+    def saw(self, room: str, member: Person, asked: str | None = None, now: float = 0.0) -> None:
+        """A member has come into a room. ``asked``: the name that it asked for, if it was given another one
+        though nobody there has it."""
+        if (room, member.session) not in self._seen:
+            self._taken_for.came(room, member, asked, _holding(self._of(room).mutes, now))
         self._seen.pop((room, member.session), None)
         self._seen[room, member.session] = (member.name, member.address)
         _bound(self._seen, _SEEN)
@@ -184,6 +189,8 @@ class Moderation:
         for mute in _holding(rules.mutes, now):
             if mute.is_about(member.session, member.name):
                 return _no("muted", f"A host has muted you {_left(mute, now)}.")
+            if self._is_mistaken(room, mute, member):
+                return _no("muted", MISTAKEN.format(name=mute.name, left=_left(mute, now)))
         if member.role == "host":
             return None
         if rules.announce:
@@ -197,12 +204,30 @@ class Moderation:
         return None
 
     def standing(self, room: str, member: Person, now: float) -> Standing | None:
-        """What holds for a member, as it is welcomed with; None if nothing does."""
+        """What holds for a member, as it is welcomed with; None if nothing does. Who is taken for a muted one
+        finds that one's name in it, and not its own."""
         rules = self._of(room)
-        mutes = (mute for mute in _holding(rules.mutes, now) if mute.is_about(member.session, member.name))
+        mutes = (mute for mute in _holding(rules.mutes, now) if self._is_silenced(room, mute, member))
         muted = None if member.serves else next(map(_shown, mutes), None)
         found = Standing(rules.announce, rules.slow, muted)
         return found if found != Standing() else None
+
+    def _is_silenced(self, room: str, mute: Ban, member: Person) -> bool:
+        return mute.is_about(member.session, member.name) or self._is_mistaken(room, mute, member)
+
+    def _is_mistaken(self, room: str, mute: Ban, member: Person) -> bool:
+        return member.role != "host" and self._taken_for.is_taken_for(room, member.session, mute.name)
+
+    def barred(self, room: str, now: float) -> frozenset[str]:
+        """The marks of the names that are banned or muted: nobody is given one of these by numbering."""
+        rules = self._of(room)
+        return frozenset().union(
+            *(names.marks(each.name) for each in _holding(rules.bans + rules.mutes, now))
+        )
+
+    def was_there_as(self, room: str, session: str | None) -> str | None:
+        """The name that a session had when it came last; None for one that was not there."""
+        return self._seen[room, session][0] if session is not None and (room, session) in self._seen else None
 
     def told(self, room: str, id: str, now: float, *, is_host: bool) -> Ruled:
         """What holds in a room, as a member may know it."""
@@ -218,14 +243,19 @@ class Moderation:
 
     # ── what hosts do ──
 
+    @staticmethod
+    def only_hosts(order: Moderate, actor: Person | None) -> None:
+        """Raises :class:`ProtocolError` if who wants something is no host."""
+        if actor is not None and actor.role != "host":
+            raise _no("not_host", f"Only a host can do that ({order.do}).")
+
     def judge(
         self, room: str, order: Moderate, actor: Person | None, present: Mapping[str, Person], now: float
     ) -> Verdict:
         """Do what a host asks. ``actor`` None is the server itself; ``present`` are the room's members by
         the skeletons of their names. Raises :class:`ProtocolError` with what is wrong, and changes nothing
         then."""
-        if actor is not None and actor.role != "host":
-            raise _no("not_host", f"Only a host can do that ({order.do}).")
+        self.only_hosts(order, actor)
         rules = self._rooms.get(room) or RoomRules()
         deed = Deed(
             id=order.id,
@@ -353,17 +383,29 @@ class Moderation:
         deed = msgspec.structs.replace(deed, name=name, until=_ms(until))
         if order.do == "mute":
             others = [mute for mute in rules.mutes if not mute.is_about(session, name)]
-            rules.mutes = [*others, Ban(name, session, None, until)][-_MOST:]
+            alone = self._alone(room, session, address, member, present)
+            rules.mutes = [*others, Ban(name, session, alone, until)][-_MOST:]
             return Verdict(deed)
-        is_shared = any(each.address == address for each in present.values() if each is not member) or any(
-            (where, one) != (room, session) and there == address
-            for (where, one), (_, there) in self._seen.items()
-        )
-        ban = Ban(name, session, None if is_shared else address, until)
+        ban = Ban(name, session, self._alone(room, session, address, member, present), until)
         rules.bans = [*(each for each in rules.bans if not each.is_about(session, name)), ban][-_MOST:]
         self._forget(room, session, rules)
         why = f"{who(deed.by)} banned you from this room {span(until, now)}."
         return Verdict(deed, member, why, "banned")
+
+    def _alone(
+        self,
+        room: str,
+        session: str,
+        address: str | None,
+        member: Person | None,
+        present: Mapping[str, Person],
+    ) -> str | None:
+        """The address, if nobody else is or was there from it."""
+        is_shared = any(each.address == address for each in present.values() if each is not member) or any(
+            (where, one) != (room, session) and there == address
+            for (where, one), (_, there) in self._seen.items()
+        )
+        return None if is_shared else address
 
     def _past(self, room: str, order: Moderate, present: Mapping[str, Person]) -> tuple[str, str, str | None]:
         """Somebody who was in the room and is gone."""

@@ -122,7 +122,8 @@ class Server(HostsHand):
 
         Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
 
-        ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
+        ``name``: who comes with it has this name and no other, and until it ends nobody else gets one that
+        looks like it. ``once``: it is used up by the first who
         joins with it (who can come back after an outage). ``host``: for another host. ``qr``: an object
         that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
@@ -135,7 +136,7 @@ class Server(HostsHand):
         if room is not None:
             room = names.check(arguments.text("server.invite", "room", room), "room name")
         if name is not None:
-            name = names.check_member(arguments.text("server.invite", "name", name))
+            name = names.check_member(arguments.text("server.invite", "name", name), is_host=host)
         key = self._runner.invite(Invite(hours * 3600, "host" if host else "member", name, once))
         where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
         if not qr:

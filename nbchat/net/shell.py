@@ -33,6 +33,7 @@ from nbchat.core.effects import (
 )
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
+from nbchat.core.heldnames import HeldNames
 from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import EVENT_LINE, Limits
@@ -42,7 +43,7 @@ from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.keep import Keeper
 from nbchat.net.plain import PlainRoom, PlainSession
-from nbchat.net.record import KEY, Recorder
+from nbchat.net.record import HELD, KEY, Recorder
 from nbchat.net.session import Connection, farewell
 from nbchat.net.strangers import Refusals, Unnamed
 from nbchat.store import Event, Receipt, RoomStore
@@ -91,17 +92,27 @@ class Shell:
         chat: str | None = None,
         keep: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
+        holds_names: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.allows_plain = allows_plain
-        rules = Moderation(store.meta.get(KEY, "{}"))
-        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules, chat)
         self._store = store
         self._clock = clock or now
         self._moved = now.moved
         self.keeper = Keeper(store, keep, lambda: self._clock(), now.passed)
         self.door = Door(store, known_keys, limits.guesses, clock=lambda: self._clock(), timer=self.loop.time)
+        rules = Moderation(store.meta.get(KEY, "{}"))
+        held = HeldNames(store.meta.get(HELD, "{}"), holds=holds_names, now=self.now)
+        self.hub = Hub(
+            limits,
+            store.log_id,
+            lambda: secrets.token_hex(16),
+            rules,
+            chat,
+            held=held,
+            promised=self.door.promised,
+        )
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
         self._openedof: dict[Reader, str] = {}
@@ -450,7 +461,9 @@ class Shell:
         self._tick_handle = self.loop.call_later(1, self._tick)
         self._set_clock_right()
         moment = self.loop.time()
-        self.act(self.hub.expire(moment))
+        self.act(self.hub.expire(moment, self.now))
+        if self._recorder.has_news_of_names:
+            self._spawn(self._recorder.keep_names())
         self.refusals.tick()
         for conn in self._unnamed:
             if moment - conn.since < self.limits.hello:
@@ -486,6 +499,7 @@ class Shell:
             await asyncio.sleep(0.005)
         for conn in list(self._connections):
             conn.abort()
+        await self._recorder.keep_names()
         await self._recorder.close()
         tasks = list(self._tasks)
         for task in tasks:

@@ -188,6 +188,8 @@ COMMANDS = {
     "delete": Command("/delete 42", "takes message 42 away; /delete bob: bob's newest", _delete),
     "host": Command("/host bob", "makes bob a host, too", _about("host")),
     "unhost": Command("/unhost bob", "takes that back (only who serves can)", _about("unhost")),
+    "release": Command("/release bob", "lets others have bob's name, which is held while bob is away",
+                       _about("release")),
     "bans": Command("/bans", "shows who is banned or muted, and what else holds", _bans),
     "hosts": Command("/hosts", "shows who is host", _hosts, for_hosts=False),
     "help": Command("/help", "shows this", _help, for_hosts=False),
