@@ -14,7 +14,9 @@ from tests.ui.emulator import Emulator, sequences
 from tests.ui.processes import PATIENCE, Terminal, nbchat_command, terminal
 from tests.ui.test_faces import shows
 
-OWN_LINE = re.compile(r"(?:eve|end): |    |bob>|lobby: |\* (?:eve|end) |\* You are |\* ␛|$")
+OWN_LINE = re.compile(
+    r"(?:eve|end)(?: \((?:host|unverified)\))?: |    |bob>|lobby: |\* (?:eve|end) |\* You are |\* ␛|$"
+)
 """How a line may begin: with an author, with the program's own marks, or indented."""
 
 
