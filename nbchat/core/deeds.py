@@ -49,6 +49,8 @@ def words(event: Moderated) -> str:
             return f"{by} made {name} a host"
         case "unhost":
             return f"{by} took {name}'s being host back"
+        case "release":
+            return f"{by} released the name {name}"
     return f"{by} did something that this program does not know yet ({event.did})"
 
 

@@ -95,7 +95,7 @@ class Away(Frame, frozen=True, tag="away"):
 
 Deeds = Literal[
     "kick", "ban", "unban", "mute", "unmute", "slow", "announce", "unannounce", "lock", "unlock", "clear",
-    "delete", "host", "unhost",
+    "delete", "host", "unhost", "release",
 ]  # fmt: skip
 """What a host can do (core/moderation.py says what each means)."""
 
@@ -200,6 +200,10 @@ class Said(Frame, frozen=True, tag="said"):
     by: str
     text: str
     auto: bool = False
+    role: str = "member"
+    """The author's role as it was then, set by the server: ``host``, or nothing is said of it."""
+    plain: bool = False
+    """True: from a first-generation client, which could not prove who it is."""
 
 
 class Moderated(Frame, frozen=True, tag="moderated"):
@@ -237,6 +241,8 @@ class Ruled(Frame, frozen=True, tag="ruled"):
 
 class Joined(Frame, frozen=True, tag="joined"):
     member: MemberInfo
+    quiet: bool = False
+    """True: it is in the list of members, and no line tells of it."""
 
 
 class Changed(Frame, frozen=True, tag="changed"):
@@ -247,6 +253,8 @@ class Changed(Frame, frozen=True, tag="changed"):
 
 class Left(Frame, frozen=True, tag="left"):
     name: str
+    quiet: bool = False
+    """As in ``joined``."""
 
 
 class TypingShown(Frame, frozen=True, tag="typing"):
@@ -341,6 +349,8 @@ class Body(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="typ
     by: str
     text: str
     auto: bool = False
+    role: str = "member"
+    plain: bool = False
 
 
 class Deed(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="moderated"):

@@ -46,11 +46,12 @@ def harmless(event: Event | Unknown, text_limit: int = _TEXT) -> Event | Unknown
     and with a message's text free of control characters and not longer than the server's own limit (bytes)
     or 64 Ki characters."""
     match event:
-        case Said(id=id, by=by, text=text):
+        case Said(id=id, by=by, text=text, role=role):
             id, by, text = id[:_MARK], name(by), acts_on_nothing(_cut(text, max(_TEXT, text_limit)))
-            if (id, by, text) == (event.id, event.by, event.text):
+            role = name(role)
+            if (id, by, text, role) == (event.id, event.by, event.text, event.role):
                 return event
-            return replace(event, id=id, by=by, text=text)
+            return replace(event, id=id, by=by, text=text, role=role)
         case Moderated():
             about = name(event.name) if event.name is not None else None
             id, gone = event.id[:_MARK], event.gone[:_RUNS]

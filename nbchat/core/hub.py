@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable
 
 from nbchat.core import looks, names, texts, wire
+from nbchat.core.arrivals import Arrivals
+from nbchat.core.deeds import duration
 from nbchat.core.effects import (
     Admit,
     Announce,
@@ -54,18 +56,24 @@ from nbchat.core.frames import (
     TypingShown,
     Welcomed,
 )
+from nbchat.core.heldnames import HeldNames
 from nbchat.core.limits import Limits
 from nbchat.core.moderation import Moderation
+from nbchat.core.naming import Newcomer, Promised, Taken, fitting
 from nbchat.core.places import Origin, Places
 from nbchat.core.rooms import Member, Room
+
+_TOO_OFTEN = "Too many came and went from where you come from. Try again in {}."
 
 
 class Hub:
     """All rooms together. Not thread-safe: one owner.
 
     ``new_session`` makes the secret word of a new session (an argument so that tests can foresee it);
-    ``rules`` are what hosts have decided (moderation.py); ``chat`` is the chat's name. ``now`` is in seconds
-    since 1970 where it is asked for, but for those of :meth:`lost` and :meth:`expire`, which only compare.
+    ``rules`` are what hosts have decided (moderation.py), ``held`` the names that are held (heldnames.py),
+    ``promised`` says which names invitations are for (keyring.py); ``chat`` is the chat's name. ``now`` is in
+    seconds since 1970 where it is asked for, but for those of :meth:`lost` and :meth:`expire`, which only
+    compare.
     """
 
     def __init__(
@@ -75,6 +83,9 @@ class Hub:
         new_session: Callable[[], str],
         rules: Moderation | None = None,
         chat: str | None = None,
+        *,
+        held: HeldNames | None = None,
+        promised: Promised | None = None,
     ) -> None:
         looks.table()  # now, not while the first member waits
         self._limits = limits
@@ -82,6 +93,11 @@ class Hub:
         self._new_session = new_session
         self.rules = rules or Moderation()
         self._chat = chat
+        self.held = held or HeldNames()
+        self._promised = promised
+        self._arrivals = Arrivals(limits.comings)
+        self._time = 0.0
+        """Seconds since 1970, as it was told last: about a second ago at the most."""
         self._rooms: dict[str, Room] = {}
         self._by_conn: dict[Connection, Member] = {}
         self._by_session: dict[str, Member] = {}
@@ -105,18 +121,23 @@ class Hub:
         """A connection that has proved its key (which gave it ``role``) wants to be a member. ``address`` is
         where it comes from, None if that tells nobody apart. ``serves`` false: the key was made for another
         host, and is not the server's own. ``key_id`` is the key's."""
+        self._time = now
         room_name = names.check(request.room, "room name")
-        name = names.check_member(request.name)
         is_host = role == "host"
         serves = is_host if serves is None else serves
         key = names.skeleton(room_name)
         if back := self._resume(conn, request, key, key_id, serves=serves, is_host=is_host):
             return back
+        bears = self.rules.role(key, request.session or "", is_host=is_host) == "host"
+        name = fitting(request.name, is_host=bears, exact=request.exact)
         bar = self.rules.bars(key, request.session, name, address, now, is_host=is_host)
         if bar is not None and not serves:
             return self._no(conn, bar.code, str(bar))
-        origin = key_id, address
-        left = self._make_place(key, origin, serves=serves)
+        origin = source = (key_id, address)
+        if not is_host and (wait := self.wait(request, key_id, address, now)):
+            return self._no(conn, "too_often", _TOO_OFTEN.format(duration(wait)))
+        who = Newcomer(key, request.session, key_id, is_host, serves, now)
+        left = [*self._make_place(key, origin, serves=serves), *self._win_back(who, name)]
         room = self._open(room_name)
         if room is None:
             return [*left, *self._no(conn, "too_many_rooms", "This server has no place for another room.")]
@@ -125,11 +146,13 @@ class Hub:
         if full is not None:
             self._tidy(room)
             return [*left, *self._no(conn, full.code, str(full))]
-        suggestion = names.free(name, room.taken)
-        if suggestion != name and request.exact:
+        taken = self._taken(who, room)
+        given = name if names.is_free(name, taken) else taken.next_free(name)
+        if given != name and request.exact:
+            text = taken.why(name, given)
             self._tidy(room)
-            text = f"The name {name!r} is taken in this room. {suggestion!r} is free."
-            return [*left, *self._no(conn, "name_in_use", text, suggestion)]
+            return [*left, *self._no(conn, "name_in_use", text, given)]
+        asked = name if names.is_free(name, room.taken) else None
         # A session from before the server's restart is taken as it is: it is what makes a message
         # sent again recognisable.
         session = request.session
@@ -138,7 +161,7 @@ class Hub:
         after = request.after if request.log_id in (None, self._log_id) else None
         return [
             *left,
-            *self._enter(conn, session, suggestion, room, address, key_id, serves=serves, is_host=is_host),
+            *self._enter(conn, session, given, room, source, asked, serves=serves, is_host=is_host),
             Admit(conn, room.key, after),
         ]
 
@@ -154,19 +177,51 @@ class Hub:
 
         Raises :class:`BadName` for a name that cannot be one, or may not come in.
         """
-        name = names.check_member(name)
-        if bar := self.rules.bars(names.skeleton(room), None, name, address, now):
+        self._time = now
+        name, key, source = names.check_member(name, is_host=False), names.skeleton(room), ("plain", address)
+        if bar := self.rules.bars(key, None, name, address, now):
             raise BadName(str(bar))
-        left = self._make_place(names.skeleton(room), (None, address))
+        if wait := self._arrivals.wait(source, None, now, is_back=False):
+            raise BadName(_TOO_OFTEN.format(duration(wait)))
+        left = self._make_place(key, (None, address))
         opened = self._open(room)
         if opened is None:
             raise BadName("This room is full.")
         if full := self._places.bar(opened.key, len(opened.members), (None, address)):
             self._tidy(opened)
             raise BadName(str(full))
-        name = names.free(name, opened.taken)
+        taken = self._taken(Newcomer(key, None, None, False, False, now), opened)
+        asked = name if names.is_free(name, opened.taken) else None
+        given = name if names.is_free(name, taken) else taken.next_free(name)
         session = self._new_session()
-        return name, [*left, *self._enter(conn, session, name, opened, address, plain=True)]
+        return given, [*left, *self._enter(conn, session, given, opened, source, asked, plain=True)]
+
+    def _taken(self, who: Newcomer, room: Room | None) -> Taken:
+        return Taken(who, room, self.held, self._promised, self.rules)
+
+    def wait(self, request: Join, key_id: str | None, address: str | None, now: float) -> float:
+        """The seconds until somebody may come who comes too often; 0: now."""
+        session = request.session
+        if session in self._by_session:
+            return 0.0
+        is_back = self.rules.was_there_as(names.skeleton(request.room), session) == request.name
+        return self._arrivals.wait((key_id, address), session, now, is_back=is_back)
+
+    def _win_back(self, who: Newcomer, name: str) -> list[Effect]:
+        """A host comes back whose name somebody else has by now: that one's connection is ended, and its
+        client comes back by itself under another name."""
+        effects: list[Effect] = []
+        for member in self._taken(who, self._rooms.get(who.room)).holders(name) if who.is_host else ():
+            leaving = member.conn
+            reason = (
+                f"{name!r} is a host's name, and that host is back. You can come back under another name."
+            )
+            if leaving is not None:
+                effects.append(Tell(leaving, Closing(reason=reason)))
+            effects += self._leave(member, holds=False)
+            if leaving is not None:
+                effects.append(Drop(leaving))
+        return effects
 
     def welcome(self, conn: Connection, head: int, now: float = 0.0) -> Welcomed | None:
         """What an admitted connection is greeted with, true at this moment; None if it left."""
@@ -208,6 +263,7 @@ class Hub:
         self._gone.pop(member.session, None)
         self._by_conn[conn], member.conn = member, conn
         member.serves, member.is_host, member.key = serves, is_host, key_id
+        member.source, member.gone_at = (key_id, member.source[1]), 0.0
         effects += self._reroled(member)
         after = request.after if request.log_id in (None, self._log_id) else None
         return [*effects, Admit(conn, member.room.key, after)]
@@ -218,23 +274,37 @@ class Hub:
         session: str,
         name: str,
         room: Room,
-        address: str | None,
-        key_id: str | None = None,
+        source: tuple[str | None, str | None],
+        asked: str | None,
         *,
         serves: bool = False,
         is_host: bool = False,
         plain: bool = False,
     ) -> list[Effect]:
         role = self.rules.role(room.key, session, is_host=is_host)
-        member = Member(session, name, role, room, plain, conn, serves, is_host, address, key_id)
+        key_id = source[0] if not plain else None
+        member = Member(session, name, role, room, plain, conn, serves, is_host, source[1], key_id)
+        member.came_at, member.source, member.origin = self._time, source, (key_id, source[1])
         member.said_at = self.rules.seen.said_at(room.key, session, name)
-        member.origin = (key_id, address)
         self._places.take(room.key, member.origin)
-        self.rules.saw(room.key, member)
+        self.rules.saw(room.key, member, asked if asked != name else None, self._time)
+        self._hold(member)
         room.members[names.skeleton(name)] = member
         room.taken |= names.marks(name)
         self._by_conn[conn] = self._by_session[session] = member
-        return [Announce(room.key, Joined(member=member.info), session)]
+        quiet = self._is_quiet(member)
+        return [Announce(room.key, Joined(member=member.info, quiet=quiet), session)]
+
+    def _hold(self, member: Member) -> None:
+        """A member has its name, and the role it has now."""
+        if not member.plain:  # which has no session to come back with
+            is_host = member.role == "host"
+            self.held.came(member.room.key, member.name, member.session, member.host_key, is_host=is_host)
+
+    def _is_quiet(self, member: Member) -> bool:
+        """Whether no line tells that a member came or went: who may not speak does not speak by its name."""
+        no = self.rules.silences(member.room.key, member, self._time)
+        return no is not None and no.code != "too_soon"
 
     def _make_place(self, key: str, origin: Origin, *, serves: bool = False) -> list[Effect]:
         """Where no place is left, that of whoever has been gone longest is not held any longer, of the same
@@ -266,6 +336,7 @@ class Hub:
 
     def handle(self, conn: Connection, request: Request, now: float = 0.0) -> list[Effect]:
         """A member's request."""
+        self._time = now
         member = self._by_conn[conn]
         match request:
             case Say():
@@ -307,6 +378,7 @@ class Hub:
 
     def moderate(self, room: str, request: Moderate, now: float) -> list[Effect]:
         """The server itself moderates a room. Raises :class:`ProtocolError` with what is wrong."""
+        self._time = now
         return self._moderate(names.skeleton(room), None, None, request, now)
 
     def _moderate(
@@ -314,12 +386,17 @@ class Hub:
     ) -> list[Effect]:
         opened = self._rooms.get(room)
         present = opened.members if opened is not None else {}
+        if request.do == "release":
+            self.rules.only_hosts(request, member)
+            return [Record(conn, room, self.held.release(room, request, member, present, now))]
         verdict = self.rules.judge(room, request, member, present, now)
         effects: list[Effect] = []
         out = verdict.shut_out
         assert out is None or isinstance(out, Member)
         if out is not None:
             effects += self._shut_out(out, verdict.why, verdict.code)
+        if verdict.deed.did == "ban" and verdict.deed.name is not None:
+            self.held.let_go(room, verdict.deed.name)
         if verdict.lost is not None and (out is None or out.key is not None):
             key_id = out.key if out is not None else None
             effects.append(Void(verdict.lost, key_id, is_personal=request.do == "ban"))
@@ -331,9 +408,10 @@ class Hub:
 
     def _shut_out(self, member: Member, why: str, code: str) -> list[Effect]:
         conn = member.conn
+        left = self._leave(member, holds=False)
         if conn is None:
-            return self._leave(member)
-        return [Tell(conn, Closing(reason=why, final=True, code=code)), *self._leave(member), Drop(conn)]
+            return left
+        return [Tell(conn, Closing(reason=why, final=True, code=code)), *left, Drop(conn)]
 
     def empty(self, keys: Container[str], why: str) -> list[Effect]:
         """End all who came with one of these keys."""
@@ -346,6 +424,7 @@ class Hub:
         if role == member.role:
             return []
         member.role = role
+        self._hold(member)
         return [self._changed(member)]
 
     def _say(self, member: Member, conn: Connection, request: Say, now: float) -> list[Effect]:
@@ -357,7 +436,14 @@ class Hub:
             return [Decline(conn, member.room.key, member.session, request.id, no.code, str(no))]
         member.said_at = now
         self.rules.seen.spoke(member.room.key, member, now)
-        body = Body(id=request.id, by=member.name, text=text, auto=request.auto)
+        body = Body(
+            id=request.id,
+            by=member.name,
+            text=text,
+            auto=request.auto,
+            role="host" if member.role == "host" else "member",
+            plain=member.plain,
+        )
         return [Append(conn, member.room.key, member.session, request.id, wire.encode_body(body))]
 
     def _away(self, member: Member, away: bool) -> list[Effect]:
@@ -391,13 +477,20 @@ class Hub:
 
     def move(self, seconds: float) -> None:
         """The clock that gives ``now`` in :meth:`handle` was set by so many seconds."""
+        self._time += seconds
         self.rules.move(seconds)
+        self.held.move(seconds)
+        self._arrivals.move(seconds)
         for room in self._rooms.values():
             for member in room.members.values():
                 member.said_at += seconds
+                member.came_at += seconds
 
-    def expire(self, now: float) -> list[Effect]:
-        """Say of those who did not come back that they left. To be called about once a second."""
+    def expire(self, now: float, time: float | None = None) -> list[Effect]:
+        """Say of those who did not come back that they left, and let go of names that were held long enough.
+        To be called about once a second; ``time``: in seconds since 1970."""
+        self._time = time if time is not None else self._time
+        self.held.expire(self._time)
         effects: list[Effect] = []
         for member in list(self._gone.values()):
             if now - member.gone_at < self._limits.grace:
@@ -405,8 +498,14 @@ class Hub:
             effects += self._leave(member)
         return effects
 
-    def _leave(self, member: Member) -> list[Effect]:
+    def _leave(self, member: Member, *, holds: bool = True) -> list[Effect]:
         room = member.room
+        if not member.is_host and member.gone_at == 0:  # said goodbye; an outage is nobody's fault
+            self._arrivals.went(member.source, member.session, self._time - member.came_at, self._time)
+        if holds:
+            self.held.left(room.key, member.name, self._time)
+        else:
+            self.held.let_go(room.key, member.name, member.session)
         del room.members[names.skeleton(member.name)]
         room.taken -= names.marks(member.name)
         self._places.leave(room.key, member.origin)
@@ -414,7 +513,9 @@ class Hub:
         self._gone.pop(member.session, None)
         if member.conn is not None:
             del self._by_conn[member.conn]
-        effects: list[Effect] = [Announce(room.key, Left(name=member.name), member.session)]
+        effects: list[Effect] = [
+            Announce(room.key, Left(name=member.name, quiet=self._is_quiet(member)), member.session)
+        ]
         if self._tidy(room):
             effects.append(Shut(room.key))
         return effects

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from nbchat.core import keys
+from nbchat.core import keys, names
 from nbchat.core.keys import Key
 
 _KNOWN = 30 * 86400.0
@@ -35,6 +35,8 @@ class Keyring:
         self._keys = {key.id: key for key in known}
         self._seed = seed
         self._inside = inside
+        self._promised: dict[str, set[str]] | None = None
+        """The marks of names that keys are for → those keys' ids; None: to be made anew."""
 
     def valid(self, now: float) -> list[Key]:
         """The keys for the store to keep: those that have not ended, and those that ended not long ago. The
@@ -45,6 +47,7 @@ class Keyring:
         closed.sort(key=lambda key: key.ends or 0)
         forgotten = {key.id for key in closed[:-_ENDED]}
         self._keys = {key.id: key for key in known if key.id not in forgotten}
+        self._promised = None
         return list(self._keys.values())
 
     def end(self, now: float) -> bool:
@@ -56,6 +59,22 @@ class Keyring:
 
     def add(self, key: Key) -> None:
         self._keys[key.id] = key
+        self._promised = None
+
+    def promised(self, marks: Iterable[str], id: str | None, now: float) -> Key | None:
+        """Another key than ``id`` that is for one name, which has one of these marks; None if the name is
+        promised to nobody else."""
+        if self._promised is None:
+            self._promised = {}
+            for key in self._keys.values():
+                for mark in names.marks(key.name) if key.name is not None else ():
+                    self._promised.setdefault(mark, set()).add(key.id)
+        ids = {each for mark in marks for each in self._promised.get(mark, ())}
+        if id in ids:
+            return None
+        found = (self._keys[each] for each in ids if each in self._keys)
+        # One that was made void, and that nobody came with, is for nobody (``sessions`` is empty).
+        return next((key for key in found if key.is_valid(now) and key.sessions != ()), None)
 
     def move(self, seconds: float, but: Container[str]) -> bool:
         """Move the ends of all keys, but for those with these ids; whether there were any."""
@@ -75,6 +94,7 @@ class Keyring:
     def forget(self, id: str) -> None:
         """Take a key back that nobody was given."""
         self._keys.pop(id, None)
+        self._promised = None
 
     def opens(self, id: str, session: str | None, now: float, room: str = "lobby") -> Key | None:
         """The key, if a session may come into a room with it now."""

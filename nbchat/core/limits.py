@@ -65,6 +65,9 @@ class Limits:
     so a class behind one address can come at once."""
     guesses: int = 5
     """Wrong proofs in a minute from one address; further ones are answered slowly for a minute."""
+    comings: int = 100
+    """Who comes from one place (key and address), says goodbye within a minute, and that again: a class that
+    tries it out. Of more the next waits; they are forgotten within 50 s."""
     page: int = 500
     """Messages in one page of history."""
     backlog: int = 50
@@ -133,6 +136,10 @@ KEPT = 5000
 
 KEPT_BYTES = 32 * 1024 * KiB
 """Their texts' memory at the most: 2,000 messages of the longest kind."""
+
+PRESENCE = 1000
+"""Rows of a transcript that say that somebody came or went: a class that comes and goes for a day, and no
+flood that pushes out what was said."""
 
 KNOWN = 10_000
 """Members of a room that a client knows: twenty times what a server usually takes."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import SupportsIndex, overload
 
-from nbchat.core.transcript import Message
+from nbchat.core.transcript import Message, mark
 from nbchat.core.visible import indented, one_line, visible_on_a_page
 
 _ROWS = 20
@@ -40,7 +40,7 @@ class Messages(list[Message]):
         left = "text-align:left;vertical-align:top"
         rows = "".join(
             f"<tr><td style='{left}'>{message.seq}</td><td style='{left}'>{message.at:%Y-%m-%d %H:%M}</td>"
-            f"<th style='{left}'>{_safe(message.by)}</th>"
+            f"<th style='{left}'>{_safe(message.by)}{mark(message.by)}</th>"
             f"<td style='{left};white-space:pre-wrap'>{_safe(message.text)}</td></tr>"
             for message in self[-_ROWS:]
         )
@@ -58,7 +58,8 @@ class Messages(list[Message]):
 def _line(message: Message) -> str:
     text = indented(message.text[: _CHARS + 1]).partition("\n")
     is_whole = len(message.text) <= _CHARS and not text[1]
-    return f"{message.seq:>6}  {one_line(message.by)}: {text[0][:_CHARS]}{'' if is_whole else '…'}"
+    by = f"{one_line(message.by)}{mark(message.by)}"
+    return f"{message.seq:>6}  {by}: {text[0][:_CHARS]}{'' if is_whole else '…'}"
 
 
 def _safe(text: str) -> str:

@@ -8,8 +8,8 @@ all; who was named host, or came with a host's link, is below; all others are be
 about a person asks for a higher rank than that person's. So nobody can turn it on himself, and nobody on who
 serves, who may always come and speak: there is always a host.
 
-A ban is on a session and a name, and on an address where nobody else has it. Names and sessions cost
-nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers.
+A ban or a mute is on a session and a name, and on an address where nobody else has it. Names and sessions
+cost nothing, so it keeps out who is not determined; ``lock`` keeps out all newcomers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from nbchat.core.deeds import SERVER, duration, span, who
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import Deed, Moderate, Ruled, Standing
 from nbchat.core.held import Held
+from nbchat.core.mistaken import MISTAKEN, TakenFor
 from nbchat.core.seen import EACH, Seen
 
 K = TypeVar("K")
@@ -121,6 +122,7 @@ class Moderation:
         self._kicked: dict[tuple[str, str], None] = {}
         self._lost: dict[str, None] = {}
         """Sessions that were shut out by who serves: of all rooms."""
+        self._taken_for = TakenFor(EACH)
 
     @property
     def kept(self) -> str:
@@ -142,8 +144,13 @@ class Moderation:
         for room, rules in self._rooms.items():
             rules.bans, rules.mutes = moved(room, rules.bans), moved(room, rules.mutes)
 
-    def saw(self, room: str, member: Person) -> None:
-        """A member has come into a room."""
+    def saw(self, room: str, member: Person, asked: str | None = None, now: float = 0.0) -> None:
+        """A member has come into a room. ``asked``: the name that it asked for, if it was given another one
+        though nobody there has it."""
+        if not self.seen.has(room, member.session):
+            mutes = self._found(room, self._of(room))[1]
+            about = [*mutes.at(member.address), *(mutes.about(None, asked) if asked is not None else ())]
+            self._taken_for.came(room, member, asked, _holding(about, now))
         self.seen.add(room, member)
 
     # ── what is allowed ──
@@ -188,8 +195,11 @@ class Moderation:
         rules = self._of(room)
         if rules is _NONE or member.serves:
             return None
-        for mute in _holding(self._found(room, rules)[1].about(member.session, member.name), now):
+        mutes = self._found(room, rules)[1]
+        for mute in _holding(mutes.about(member.session, member.name), now):
             return _no("muted", f"A host has muted you {_left(mute, now)}.")
+        for mute in self._mistaken(room, mutes, member, now):
+            return _no("muted", MISTAKEN.format(name=mute.name, left=_left(mute, now)))
         if member.role == "host":
             return None
         if rules.announce:
@@ -203,12 +213,32 @@ class Moderation:
         return None
 
     def standing(self, room: str, member: Person, now: float) -> Standing | None:
-        """What holds for a member, as it is welcomed with; None if nothing does."""
+        """What holds for a member, as it is welcomed with; None if nothing does. Who is taken for a muted one
+        finds that one's name in it, and not its own."""
         rules = self._of(room)
-        mutes = (mute for mute in _holding(rules.mutes, now) if mute.is_about(member.session, member.name))
-        muted = None if member.serves else next(map(_shown, mutes), None)
+        mutes = self._found(room, rules)[1]
+        own = _holding(mutes.about(member.session, member.name), now)
+        held = chain(own, self._mistaken(room, mutes, member, now))
+        muted = None if member.serves else next(map(_shown, held), None)
         found = Standing(rules.announce, rules.slow, muted)
         return found if found != Standing() else None
+
+    def _mistaken(self, room: str, mutes: Held[Ban], member: Person, now: float) -> Iterator[Ban]:
+        """The mutes of whom a member is taken for."""
+        name = self._taken_for.name(room, member.session) if member.role != "host" else None
+        if name is not None:
+            yield from (mute for mute in _holding(mutes.about(None, name), now) if mute.name == name)
+
+    def barred(self, room: str, now: float) -> frozenset[str]:
+        """The marks of the names that are banned or muted: nobody is given one of these by numbering."""
+        rules = self._of(room)
+        return frozenset().union(
+            *(names.marks(each.name) for each in _holding(rules.bans + rules.mutes, now))
+        )
+
+    def was_there_as(self, room: str, session: str | None) -> str | None:
+        """The name that a session had when it came last; None for one that was not there."""
+        return self.seen.name_of(room, session)
 
     def told(self, room: str, id: str, now: float, *, is_host: bool) -> Ruled:
         """What holds in a room, as a member may know it."""
@@ -224,14 +254,19 @@ class Moderation:
 
     # ── what hosts do ──
 
+    @staticmethod
+    def only_hosts(order: Moderate, actor: Person | None) -> None:
+        """Raises :class:`ProtocolError` if who wants something is no host."""
+        if actor is not None and actor.role != "host":
+            raise _no("not_host", f"Only a host can do that ({order.do}).")
+
     def judge(
         self, room: str, order: Moderate, actor: Person | None, present: Mapping[str, Person], now: float
     ) -> Verdict:
         """Do what a host asks. ``actor`` None is the server itself; ``present`` are the room's members by
         the skeletons of their names. Raises :class:`ProtocolError` with what is wrong, and changes nothing
         then."""
-        if actor is not None and actor.role != "host":
-            raise _no("not_host", f"Only a host can do that ({order.do}).")
+        self.only_hosts(order, actor)
         if order.back is not None and (order.do not in ("delete", "ban") or not 0 < order.back <= _BACK):
             raise _no("not_possible", "Messages of a day at the most go with a member's name, or its ban.")
         rules = self._rooms.get(room) or RoomRules()
@@ -371,11 +406,10 @@ class Moderation:
         deed = msgspec.structs.replace(deed, name=name, until=_ms(until))
         if order.do == "mute":
             others = [mute for mute in rules.mutes if not mute.is_about(session, name)]
-            rules.mutes = [*others, Ban(name, session, None, until)][-_MOST:]
+            alone = self._alone(room, session, address, member, present)
+            rules.mutes = [*others, Ban(name, session, alone, until)][-_MOST:]
             return Verdict(deed)
-        is_shared = any(each.address == address for each in present.values() if each is not member)
-        is_shared = is_shared or not self.seen.is_alone(room, session, address)
-        ban = Ban(name, session, None if is_shared else address, until)
+        ban = Ban(name, session, self._alone(room, session, address, member, present), until)
         rules.bans = [*(each for each in rules.bans if not each.is_about(session, name)), ban][-_MOST:]
         self._forget(room, session, rules)
         lost = self._loses(session, actor)
@@ -389,6 +423,18 @@ class Moderation:
         self._lost[session] = None
         _bound(self._lost, EACH)
         return session
+
+    def _alone(
+        self,
+        room: str,
+        session: str,
+        address: str | None,
+        member: Person | None,
+        present: Mapping[str, Person],
+    ) -> str | None:
+        """The address, if nobody else is or was there from it."""
+        is_shared = any(each.address == address for each in present.values() if each is not member)
+        return None if is_shared or not self.seen.is_alone(room, session, address) else address
 
     def _past(self, room: str, order: Moderate, present: Mapping[str, Person]) -> tuple[str, str, str | None]:
         """Somebody who was in the room and is gone."""

@@ -117,9 +117,9 @@ def line(frame: Frame) -> str | None:
             return f"{by}: {indented(text)}"
         case Moderated():
             return notice(visible.one_line(deeds.words(frame)))
-        case Joined(member=member):
+        case Joined(member=member, quiet=False):
             return f"{member.name} joined the chat!"
-        case Left(name=name):
+        case Left(name=name, quiet=False):
             return f"{name} left the chat"
     return None
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from nbchat.core.effects import Connection
 from nbchat.core.frames import MemberInfo
 
+SERVES = "serves"
+"""In place of a key's id: the server's own key, which all programs of the host have."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -28,6 +31,14 @@ class Member:
     away: bool = False
     gone_at: float = 0.0
     said_at: float = -math.inf
+    came_at: float = 0.0
+    source: tuple[str | None, str | None] = (None, None)
+    """The key's id and the address: whose joins are counted together."""
+
+    @property
+    def host_key(self) -> str | None:
+        """What a host's names are held for."""
+        return SERVES if self.serves else self.source[0] if self.is_host else None
 
     origin: tuple[str | None, str | None] = (None, None)
     """The key and the address whose place it has."""

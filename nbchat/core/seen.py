@@ -119,6 +119,11 @@ class Seen:
         known = self._rooms.get(room)
         return known is not None and known.get(session) is not None
 
+    def name_of(self, room: str, session: str | None) -> str | None:
+        """The name that a session had when it came last."""
+        trace = self._rooms[room].get(session) if room in self._rooms else None
+        return trace.name if trace is not None else None
+
     def named(self, room: str, name: str) -> tuple[str, Trace] | None:
         """The session that had this name last, and what is known of it."""
         known = self._rooms.get(room)

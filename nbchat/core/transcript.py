@@ -1,8 +1,8 @@
 """What a face shows: events in, rows out. Panel, terminal and magics share it.
 
-A row has a running number ``n`` of this transcript's own (1, 2, 3 …, no gap), so that a face keeps one
-integer, the last row it has shown, and asks for the rows after it. Rows are facts; how they look is the
-face's business.
+A row has a running number ``n`` of this transcript's own (1, 2, 3 …; one is missing only where somebody
+came or went long ago), so that a face keeps one integer, the last row it has shown, and asks for the rows
+after it. Rows are facts; how they look is the face's business.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from msgspec import Struct, structs
 
 from nbchat.core import deeds
 from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Moderated, Said, Unknown, Welcomed
-from nbchat.core.limits import KEPT, KEPT_BYTES, KNOWN
+from nbchat.core.limits import KEPT, KEPT_BYTES, KNOWN, PRESENCE
 from nbchat.core.visible import indented, one_line
 
 
 class Message(Struct, frozen=True):
-    """One message: ``seq`` its number in the room, ``by`` its author, ``ms`` its time in milliseconds
-    since 1970 by the server's clock, ``id`` the sender's own mark, ``auto`` true if a program said it.
+    """One message: ``seq`` its number in the room, ``by`` its author (a :class:`Member` as it was then:
+    ``message.by.role`` is ``host`` for a host's, ``message.by.plain`` true if it is not verified), ``ms`` its
+    time in milliseconds since 1970 by the server's clock, ``id`` the sender's own mark, ``auto`` true if a
+    program said it.
     Inside, an empty ``text`` means that a host took it away; people are not given such messages."""
 
     seq: int
@@ -44,6 +46,12 @@ class Message(Struct, frozen=True):
         """``ada: hi``, fit for any screen: what is hidden in it is shown, and further lines are indented,
         so that none can be taken for somebody else's."""
         return f"{one_line(self.by)}: {indented(self.text)}"
+
+    @property
+    def marked(self) -> str:
+        """The same with what the server says of the author: ``ada (host): hi``. A name has no bracket in it,
+        so nobody can have one that looks like that."""
+        return f"{one_line(self.by)}{mark(self.by)}: {indented(self.text)}"
 
 
 class Member(str):
@@ -68,6 +76,22 @@ class Member(str):
         return str(self)
 
 
+HOST, UNVERIFIED = "host", "unverified"
+
+
+def mark(author: str) -> str:
+    """What stands behind an author's name: `` (host)``, `` (unverified)`` or nothing."""
+    found = marks(author)
+    return f" ({found})" if found else ""
+
+
+def marks(author: str) -> str:
+    """The mark alone. Messages of last month have none."""
+    if getattr(author, "role", "") == "host":
+        return HOST
+    return UNVERIFIED if getattr(author, "plain", False) else ""
+
+
 class Row(Struct, frozen=True):
     """One thing to show: a message, or (``kind`` is not "said") a line about ``name``."""
 
@@ -88,7 +112,11 @@ class Transcript:
 
     def __init__(self, kept: int = KEPT, clock: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
-        self.rows: deque[Row] = deque(maxlen=kept)
+        self.rows: deque[Row] = deque()
+        self._kept = kept
+        self._presence = 0
+        """How many of the rows say that somebody came or went: they have a bound of their own, so that they
+        push out no messages."""
         self.messages: deque[Message] = deque(maxlen=kept)
         self.members: dict[str, Member] = {}
         self.log_id: str | None = None
@@ -140,7 +168,7 @@ class Transcript:
         if self.first is None:
             self.first = head + 1
         while self.rows and (message := self.rows[0].message) is not None and message.seq <= head:
-            self.rows.popleft()
+            self._drop_row()
         if self.seq is not None and self.seq < head:
             self.notice(f"The {head - self.seq} messages after {self.seq} are no longer kept by this chat.")
         self.seq = max(self.seq or 0, head)
@@ -162,17 +190,18 @@ class Transcript:
             case Moderated():
                 if self._advance(event.seq):
                     self._moderated(event)
-            case Joined(member=info):
+            case Joined(member=info, quiet=quiet):
                 if info.name not in self.members:
                     if len(self.members) >= KNOWN:
                         return None
-                    self._row("joined", info.name)
+                    if not quiet:
+                        self._row("joined", info.name)
                 self.members[info.name] = _member(info)
             case Changed(member=info):
                 if info.name in self.members:
                     self.members[info.name] = _member(info)
-            case Left(name=name):
-                if self.members.pop(name, None) is not None:
+            case Left(name=name, quiet=quiet):
+                if self.members.pop(name, None) is not None and not quiet:
                     self._row("left", name)
         return None
 
@@ -189,7 +218,7 @@ class Transcript:
                 if row.message and row.message.seq <= event.target
             ]
             for _ in range(at[-1] + 1 if at else 0):
-                self.rows.popleft()
+                self._drop_row()
         elif event.gone or (event.did == "delete" and event.target is not None):
             gone = event.gone[: len(event.gone) // 2 * 2] or (event.target or 0,) * 2
             self._redact(gone)
@@ -214,7 +243,7 @@ class Transcript:
             seq = self._let_go()
             # What lies before it goes, too: rows are kept without a gap.
             while self.rows and (self.rows[0].message is None or self.rows[0].message.seq <= seq):
-                self.rows.popleft()
+                self._drop_row()
 
     def _let_go(self) -> int:
         oldest = self.messages.popleft()
@@ -249,11 +278,13 @@ class Transcript:
         self._row("notice", "system", text=text)
 
     def after(self, n: int) -> list[Row]:
-        """The rows after number ``n`` that are still kept, oldest first."""
+        """The rows after number ``n`` that are still kept, oldest first. Where numbers are missing between
+        two of them, somebody came or went long ago."""
         missing = self.n - n
         if missing <= 0:
             return []
-        return list(islice(self.rows, max(0, len(self.rows) - missing), None))
+        newest = islice(self.rows, max(0, len(self.rows) - missing), None)
+        return [row for row in newest if row.n > n]
 
     def _advance(self, seq: int) -> bool:
         if self.seq is not None:
@@ -278,14 +309,38 @@ class Transcript:
         self.n += 1
         ms = message.ms if message is not None else ms or self._clock()
         self.rows.append(Row(self.n, kind, name, message, text, gone, ms))  # type: ignore[arg-type]
+        if _is_presence(self.rows[-1]):
+            self._presence += 1
+            if self._presence > PRESENCE + PRESENCE // 4:  # some at once, since all rows are gone through
+                self._thin(self._presence - PRESENCE)
+        while len(self.rows) - self._presence > self._kept:
+            self._drop_row()
+
+    def _drop_row(self) -> None:
+        self._presence -= _is_presence(self.rows.popleft())
+
+    def _thin(self, count: int) -> None:
+        """Let go of the oldest rows of who came and went."""
+        self._presence -= count
+        rows, self.rows = self.rows, deque()
+        for row in rows:
+            if count and _is_presence(row):
+                count -= 1
+            else:
+                self.rows.append(row)
 
 
 def _size(message: Message) -> int:
     return sys.getsizeof(message.text)
 
 
+def _is_presence(row: Row) -> bool:
+    return row.kind in ("joined", "left")
+
+
 def from_said(event: Said) -> Message:
-    return Message(event.seq, event.by, event.text, event.at, event.id, event.auto)
+    by = Member(event.by, event.role, event.plain)
+    return Message(event.seq, by, event.text, event.at, event.id, event.auto)
 
 
 def _member(info: MemberInfo) -> Member:

@@ -30,6 +30,8 @@ from nbchat.store import folders
 
 T = TypeVar("T", bound=Struct)
 
+_CLOSED = 3600.0
+"""Seconds after which nobody comes back for a closed client's session: its name is held no longer."""
 _FORGOTTEN = 86400.0
 """Seconds after which nobody comes back for a dead process's session."""
 _LARGEST = 1 << 16
@@ -292,6 +294,9 @@ class Kept(Struct, frozen=True):
     since: float = field(default_factory=time.monotonic)
     """As in :class:`Running`."""
     place: Place = field(default_factory=place)
+    closed: bool = False
+    """True: its client was closed. Its session is for whoever comes next with the same wish, so that a cell
+    or a script that is run again has its name again, though that is held for its session."""
     v: int = 1
 
     def __repr__(self) -> str:
@@ -307,24 +312,38 @@ def keep(path: Path | None, kept: Kept) -> Path:
     if path is None:
         for old, other in _files("nbchat-session-*.json", Kept):
             with contextlib.suppress(OSError):
-                is_old = time.time() - old.stat().st_mtime > _FORGOTTEN
-                if is_old and _was_here(other) and not _lives(other, old):
+                age = time.time() - old.stat().st_mtime
+                is_over = other.closed or (_was_here(other) and not _lives(other, old))
+                if is_over and age > (_CLOSED if other.closed else _FORGOTTEN):
                     old.unlink()
     path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
     _write(path, kept)
     return path
 
 
+def close(path: Path, *, is_welcome_back: bool) -> None:
+    """A client was closed: its session is left for whoever comes next, or nobody's. Raises OSError."""
+    with contextlib.suppress(msgspec.MsgspecError):  # not ours any more
+        if is_welcome_back:
+            kept = msgspec.json.decode(_read(path), type=Kept)
+            _write(path, msgspec.structs.replace(kept, closed=True))
+            return
+    path.unlink()
+
+
 def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
-    """The session of a dead process that asked for the same place under the same name."""
+    """The session of a dead process, or of a closed client, that asked for the same place under the same
+    name."""
     dead = [
         (path, kept)
         for path, kept in _files("nbchat-session-*.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
         and _was_here(kept)
-        and not _lives(kept, path)
+        and (kept.closed or not _lives(kept, path))
     ]
-    for path, kept in sorted(dead, key=lambda each: _written(each[0])):
+    # Of closed ones, first whoever had the very name.
+    dead.sort(key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0])))
+    for path, kept in dead:
         try:
             path.unlink()  # whoever removes it has it
         except OSError:

@@ -11,6 +11,7 @@ import msgspec
 from nbchat.core.errors import StoreError
 from nbchat.core.keyring import Guesses, Inside, Keyring
 from nbchat.core.keys import Key
+from nbchat.core.naming import Promised
 from nbchat.store import RoomStore
 
 log = logging.getLogger("nbchat")
@@ -73,6 +74,11 @@ class Door:
                 address,
             )
         return wait
+
+    @property
+    def promised(self) -> Promised:
+        """Which names invitations are for."""
+        return self._keys.promised
 
     def keys(self) -> list[Key]:
         """The keys that are in use."""

@@ -118,6 +118,11 @@ class HostsHand:
         """Take it back. Only who serves can."""
         self._do("unhost", room, _name("unmake_host", name))
 
+    def release(self, name: str, *, room: str | None = None) -> None:
+        """Let others have a name that is held: in a chat with a name, a member's for an hour after it left, a
+        host's until this is called. Raises NoSuchMember, which says what is held."""
+        self._do("release", room, _name("release", name))
+
     def rules(self, *, room: str | None = None) -> Rules:
         """What holds in the room now, and who is banned and muted."""
         ruled = self._ruled(_room("rules", room))

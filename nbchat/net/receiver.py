@@ -223,8 +223,9 @@ class Receiver:
             self._state.touch()
         self._questions.close()
         if self._kept is not None and not self._may_come_back and not self.gives_way:
+            is_welcome_back = error is None and self._final is None and not self._state.pending
             with contextlib.suppress(OSError):
-                self._kept.unlink()
+                address.close(self._kept, is_welcome_back=is_welcome_back)
         if not self.first.done():
             self.first.set_exception(error or Closed("The client was closed."))
 
@@ -305,7 +306,8 @@ class Receiver:
             and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
             self._session = kept.session
-            state.name = kept.name
+            if not kept.closed:  # who was closed with a number behind its name may have lost the need for it
+                state.name = kept.name
         return NativeConnection(
             self,
             where,

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("nbchat")
 KEY = "moderation"
 """Under which the store keeps the rules."""
+HELD = "held"
+"""And the names that are held."""
 _RETRY = 1.0
 """Seconds before the store is asked again."""
 
@@ -50,6 +52,8 @@ class Recorder:
         self._hub = hub
         self._publish = publish
         self._kept = store.meta.get(KEY, "{}")
+        self._names_kept = hub.held.version
+        self._is_keeping = False
         self._waiting: deque[_Entry] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -90,6 +94,29 @@ class Recorder:
             await self._store.remember(KEY, kept)
             self._kept = kept
 
+    @property
+    def has_news_of_names(self) -> bool:
+        """Whether other names are held than the store knows of, and nobody is telling it."""
+        return self._hub.held.version != self._names_kept and not self._is_keeping
+
+    async def keep_names(self) -> None:
+        """Have the store keep which names are held, if that has changed. Where it cannot, it is asked
+        again."""
+        if self._hub.held.version == self._names_kept:
+            return
+        self._is_keeping = True
+        try:
+            await self._keep_names()
+        except StoreError as error:
+            log.debug("which names are held could not be kept: %s", error)
+        finally:
+            self._is_keeping = False
+
+    async def _keep_names(self) -> None:
+        version = self._hub.held.version
+        await self._store.remember(HELD, self._hub.held.kept)
+        self._names_kept = version
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -116,6 +143,8 @@ class Recorder:
     async def _write(self, entry: _Entry) -> None:
         store, room = self._store, entry.room
         await self._keep()
+        if entry.deed.did == "release":
+            await self._keep_names()
         # What was found out stays in the entry: a second try would not find it any more.
         if entry.since is not None:
             if not entry.deed.gone:

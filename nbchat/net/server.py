@@ -126,10 +126,10 @@ class Server(HostsHand):
 
         Whoever has the link can join until it ends after ``hours``: send it, do not publish it.
 
-        ``name``: who comes with it has this name and no other. ``once``: it is used up by the first who
-        joins with it (who can come back after an outage). ``uses``: by so many, each into one room. Whom you
-        kick takes one along. ``host``: for another host. ``qr``: an object
-        that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
+        ``name``: who comes with it has this name and no other, and until it ends nobody else gets one that
+        looks like it. ``once``: it is used up by the first who joins with it (who can come back after an
+        outage). ``uses``: by so many, each into one room. Whom you kick takes one along. ``host``: for
+        another host. ``qr``: an object that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
         """
         such = "An invitation lasts between 0 hours and a year: server.invite(hours=12)."
         hour, year = timedelta(hours=1), 24 * 366.0
@@ -141,7 +141,7 @@ class Server(HostsHand):
         if room is not None:
             room = names.check(arguments.text("server.invite", "room", room), "room name")
         if name is not None:
-            name = names.check_member(arguments.text("server.invite", "name", name))
+            name = names.check_member(arguments.text("server.invite", "name", name), is_host=host)
         key = self._runner.invite(
             Invite(hours * 3600, "host" if host else "member", name, once or uses == 1, uses)
         )

@@ -412,6 +412,8 @@ class NativeSession:
                 self._refuse("other_name", f"This link is for {key.name!r}. Join by that name.", key.name)
                 return
             join = msgspec.structs.replace(join, name=key.name)
+        if key.role != "host" and self._waits_its_turn(join, nonces, key):
+            return
         self._is_member = True
         self._lines.limit = self._shell.limits.line
         self._shell.named(self._conn)
@@ -422,6 +424,26 @@ class NativeSession:
         if session is not None:
             self._rate = shell.allowances.of(session, (key.id, conn.address))
             shell.used(session, key, room)
+        if self._is_paused and conn.is_open:
+            self._is_paused = False
+            conn.resume_reading()
+
+    def _waits_its_turn(self, join: Join, nonces: tuple[str, str], key: keys.Key) -> bool:
+        """Whether too many came and went from there, so that this one has to wait a moment and is asked
+        again. Who would have to wait long is told so by the hub."""
+        shell, conn = self._shell, self._conn
+        wait = shell.hub.wait(join, key.id, conn.address, shell.now)
+        if not wait or shell.loop.time() + wait > conn.since + shell.limits.hello / 2:
+            return False
+        self._waiting.clear()
+        self._pause()
+        self._timer = shell.loop.call_later(wait + 0.02, self._turn, join, nonces)
+        return True
+
+    def _turn(self, join: Join, nonces: tuple[str, str]) -> None:
+        self._timer = None
+        if self._conn.is_open:
+            self._join(join, nonces)
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""

@@ -34,6 +34,7 @@ from nbchat.core.effects import (
 )
 from nbchat.core.errors import StoreError, StoreFull
 from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Ruled, Said, Stored, Trimmed
+from nbchat.core.heldnames import HeldNames
 from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import EVENT_LINE, Limits
@@ -46,7 +47,7 @@ from nbchat.net.fanout import Fanout, Reader
 from nbchat.net.keep import Keeper
 from nbchat.net.memory import Memory
 from nbchat.net.plain import PlainRoom, PlainSession
-from nbchat.net.record import KEY, Recorder
+from nbchat.net.record import HELD, KEY, Recorder
 from nbchat.net.session import Connection, farewell
 from nbchat.net.strangers import Refusals, Unnamed
 from nbchat.store import Event, Receipt, RoomStore
@@ -95,12 +96,11 @@ class Shell:
         chat: str | None = None,
         keep: int | timedelta | None = None,
         clock: Callable[[], float] | None = None,
+        holds_names: bool = False,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.allows_plain = allows_plain
-        rules = Moderation(store.meta.get(KEY, "{}"))
-        self.hub = Hub(limits, store.log_id, lambda: secrets.token_hex(16), rules, chat)
         self._store = store
         self._clock = clock or now
         self._moved = now.moved
@@ -111,7 +111,18 @@ class Shell:
             limits.guesses,
             clock=lambda: self._clock(),
             timer=self.loop.time,
-            inside=self.hub.inside,
+            inside=lambda key: self.hub.inside(key),
+        )
+        rules = Moderation(store.meta.get(KEY, "{}"))
+        held = HeldNames(store.meta.get(HELD, "{}"), holds=holds_names, now=self.now)
+        self.hub = Hub(
+            limits,
+            store.log_id,
+            lambda: secrets.token_hex(16),
+            rules,
+            chat,
+            held=held,
+            promised=self.door.promised,
         )
         self.allowances = Allowances(limits, self.loop.time)
         self._memory = Memory(store, limits)
@@ -487,7 +498,9 @@ class Shell:
         self._tick_handle = self.loop.call_later(1, self._tick)
         self._set_clock_right()
         moment = self.loop.time()
-        self.act(self.hub.expire(moment))
+        self.act(self.hub.expire(moment, self.now))
+        if self._recorder.has_news_of_names:
+            self._spawn(self._recorder.keep_names())
         self.refusals.tick()
         self.allowances.tick()
         if self.door.tick():
@@ -528,6 +541,7 @@ class Shell:
             await asyncio.sleep(0.005)
         for conn in list(self._connections):
             conn.abort()
+        await self._recorder.keep_names()
         await self._recorder.close()
         tasks = list(self._tasks)
         for task in tasks:

@@ -226,7 +226,13 @@ class ServerThread:
             kept.append(host_key)
             await store.remember("keys", msgspec.json.encode(kept).decode())
         shell = Shell(
-            store, options.limits, kept, allows_plain=options.plain, chat=options.name, keep=options.keep
+            store,
+            options.limits,
+            kept,
+            allows_plain=options.plain,
+            chat=options.name,
+            keep=options.keep,
+            holds_names=options.name is not None or options.file is not None,
         )
         await shell.keeper.begin()
         doors, pin = self._doors(shell)

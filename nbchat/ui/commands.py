@@ -209,6 +209,8 @@ COMMANDS = {
                       "all that bob said in the last 10 minutes", _delete),
     "host": Command("/host bob", "makes bob a host, too", _about("host")),
     "unhost": Command("/unhost bob", "takes that back (only who serves can)", _about("unhost")),
+    "release": Command("/release bob", "lets others have bob's name, which is held while bob is away",
+                       _about("release")),
     "bans": Command("/bans", "shows who is banned or muted, and what else holds", _bans),
     "hosts": Command("/hosts", "shows who is host", _hosts, for_hosts=False),
     "help": Command("/help", "shows this", _help, for_hosts=False),

@@ -19,10 +19,10 @@ from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from nbchat.core import mentions
+from nbchat.core import mentions, names
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
-from nbchat.core.transcript import Row
+from nbchat.core.transcript import Row, marks
 from nbchat.net.client import Client
 from nbchat.net.log import log
 from nbchat.net.rate import Rate
@@ -115,6 +115,9 @@ class Feed:
             is_other_log = any(row.kind == "reset" and row.n >= before for row in transcript.rows)
         if rows:
             found = rows[-_SCREEN:]
+            # The page counts them on from the first: it gets those after the last that is missing.
+            gaps = (at for at in range(len(found) - 1, 0, -1) if found[at].n != found[at - 1].n + 1)
+            found = found[next(gaps, 0) :]
             self._answer(older={"before": before, "n": found[0].n, "more": True, "rows": found})
         elif seq is None or seq <= 1 or is_other_log:
             self._answer(older={"before": before, "more": False, "rows": []})
@@ -272,9 +275,12 @@ class Feed:
 
     def _standing(self) -> dict[str, Any]:
         held = self._client.standing
+        muted = held.muted
+        is_own = muted is not None and not names.marks(muted.name).isdisjoint(names.marks(self._state.name))
         return {
-            "muted": held.muted is not None,
-            "until": held.muted and held.muted.until,
+            "muted": muted is not None,
+            "as": muted.name if muted is not None and not is_own else "",  # for whom it is taken
+            "until": muted and muted.until,
             "announce": held.announce,
             "slow": held.slow,
         }
@@ -323,10 +329,10 @@ class Feed:
     def _pack(self, rows: list[Row]) -> tuple[dict[str, Any], int]:
         """Rows as the page gets them, and about how many characters that is.
 
-        A message is ``["s", author, HTML, ms since the first, seq, mentions me, id]``, its last two left
-        out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind, text
-        or name]``, with first and last seq of each run that was taken away; ``at`` has the times of these,
-        each as ``[place, ms since the first message]``.
+        A message is ``["s", author, HTML, ms since the first, seq, mentions me, id, mark]``, the last of them
+        left out where they say nothing, its HTML empty where a host took it away. Anything else is ``[kind,
+        text or name]``, with first and last seq of each run that was taken away; ``at`` has the times of
+        these, each as ``[place, ms since the first message]``.
         """
         base = next((row.message.ms for row in rows if row.message is not None), 0)
         packed: list[list[Any]] = []
@@ -345,8 +351,10 @@ class Feed:
             entry = ["s", message.by, html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and mentions.is_mentioned(message.text, self._state.name, self._callable)
-            if is_own or is_mention:
-                entry += [int(is_mention), *([message.id] if is_own else [])]
+            mark = marks(message.by)
+            if is_own or is_mention or mark:
+                entry += [int(is_mention), *([message.id if is_own else ""] if is_own or mark else [])]
+                entry += [mark] if mark else []
             packed.append(entry)
             size += len(html) + 40
         return {"ms": base, "rows": packed, **({"at": times} if times else {})}, size
@@ -379,7 +387,8 @@ def _lists(rows: list[Row]) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         length = 3 * len(row.message.text) if row.message is not None else 40 + 9 * len(row.gone or ())
-        if part and (len(part) >= _ROWS or size + length > _SIZE):
+        has_gap = bool(part) and row.n != part[-1].n + 1  # who came and went long ago is not kept
+        if part and (len(part) >= _ROWS or size + length > _SIZE or has_gap):
             yield part
             part, size = [], 0
         part.append(row)

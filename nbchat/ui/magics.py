@@ -56,7 +56,9 @@ class _Listing:
     """The newest messages as text."""
 
     def __init__(self, client: Client) -> None:
-        self._lines = client.transcript()[-_SHOWN:] or ["(nothing has been said yet)"]
+        self._lines = [message.marked for message in client.messages[-_SHOWN:]] or [
+            "(nothing has been said yet)"
+        ]
 
     def __repr__(self) -> str:
         return "\n".join(folded(line, columns()) for line in self._lines)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from html import escape
 
-from nbchat.core.transcript import Message
+from nbchat.core.transcript import Message, mark
 from nbchat.core.visible import visible_on_a_page
 from nbchat.ui import render
 
@@ -121,7 +121,8 @@ def _message(
     if at is not None and is_new_day:
         day = f"{at:%A} {at.day} {at:%B} {at.year}"
         parts.append(f'<dt style="{_BLOCK};text-align:center;opacity:.75">{day}</dt>')
-    goes_on = before is not None and before.by == message.by and not is_new_day
+    is_same = before is not None and (before.by, mark(before.by)) == (message.by, mark(message.by))
+    goes_on = is_same and not is_new_day
     if goes_on and before is not None and at is not None:
         goes_on = message.ms - before.ms < _GROUP
     if not goes_on:
@@ -139,6 +140,8 @@ def _author(message: Message, at: datetime | None) -> str:
         f"font-weight:600;line-height:26px;text-align:center;background:{_FACES[_colour(message.by)]}"
     )
     made = f'<span style="{face}">{escape(_initials(name))}</span><b dir="auto">{escape(name)}</b>'
+    if says := mark(message.by):
+        made += f'<span style="opacity:.75;font-size:12px">{says}</span>'
     if at is not None:
         made += (
             f' <time style="opacity:.75;font-size:12px" title="{at:%Y-%m-%d %H:%M:%S %z}">{at:%H:%M}</time>'

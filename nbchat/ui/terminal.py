@@ -41,7 +41,8 @@ def words(row: Row) -> str:
     taken for somebody's."""
     match row.kind:
         case "said":
-            return str(row.message)
+            assert row.message is not None
+            return row.message.marked
         case "joined" | "left":
             return f"* {one_line(row.name)} {row.kind}"
         case "reset":

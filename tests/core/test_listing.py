@@ -53,4 +53,4 @@ def test_ipython_shows_it_that_way() -> None:
 def test_what_a_client_gives_is_one(server: nbchat.Server) -> None:
     with nbchat.connect(server, name="ada") as client:
         client.send("hi").wait()
-        assert repr(client.messages) == repr(client.history()) == "<1 message>\n     1  ada: hi"
+        assert repr(client.messages) == repr(client.history()) == "<1 message>\n     1  ada (host): hi"

@@ -188,14 +188,35 @@ LOOK_THE_SAME = [
     ("Ănna", "Ǎnna"),
     ("nadir", "nadır"),
     ("Straße", "STRASSE"),
+    # Only accents, dots, hyphens or spaces differ.
+    ("Prof. Åsa Löfgren", "Prof. Asa Löfgren"),
+    ("Prof. Åsa Löfgren", "prof asa lofgren"),
+    ("Søren", "Soren"),
+    ("Łukasz", "Lukasz"),
+    ("jose", "josé"),
+    ("Ilker", "İlker"),
+    ("Αλέξης", "Αλεξης"),
+    ("Пётр", "Петр"),
+    ("Bill", "Bi.I1"),
+    ("Mary-Ann", "Mary Ann"),
+    ("O'Neil", "ONeil"),
+    ("李雷", "李 雷"),
 ]
 LOOK_DIFFERENT = [
     ("Elia", "Ella"),
     ("Ian", "Lan"),
     ("Ali", "All"),
     ("Erna", "Ema"),  # rn and m: real names differ by them
-    ("jose", "josé"),
-    ("Ilker", "İlker"),
+    # Marks are letters there.
+    ("कमल", "कमला"),
+    ("नम", "नमि"),
+    ("أحمد", "احمد"),
+    ("محمد", "محمود"),
+    ("ไก่", "ไก"),
+    ("ரமா", "ரம"),
+    ("がく", "かく"),
+    ("김", "긴"),
+    ("Қанат", "Канат"),
     ("แดง", "แตง"),
     ("土", "士"),
     ("ada2", "ada3"),
@@ -225,6 +246,55 @@ def test_nobody_is_punished_for_a_name_that_its_readers_tell_apart(one, other):
 def test_nobody_looks_like_the_chat_itself(name):
     with pytest.raises(BadName, match="the chat itself"):
         names.check_member(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sys tem",
+        "s.ystem",
+        "S-Y-S-T-E-M",
+        "sÿstem",
+        "The host",
+        "THE SERVER",
+        "the-system",
+        "thе hоst",
+        "n.b chat",
+    ],
+)
+def test_dots_and_spaces_hide_no_name_of_the_chats_own(name):
+    with pytest.raises(BadName, match="the chat itself"):
+        names.check_member(name)
+
+
+FOR_HOSTS = [
+    "host", "Host", "h0st", "HÓST", "h.o s-t", "НОST", "host2", "Host 7", "admin", "Administrator", "adrnin",
+    "moderator", "teacher", "The Teacher", "your host", "Teacher Mike", "Admin of cs101", "System Error",
+    "The host cleared the room", "the server says", "server bot", "ada left the chat", "ada joined",
+    "Ada Cleared the room", "bob was muted", "ada is typing", "You are banned", "y0u have been chosen",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOR_HOSTS)
+def test_what_says_host_or_reads_like_the_chats_words_is_for_hosts(name):
+    with pytest.raises(BadName, match=r"only a host can have|the chat itself"):
+        names.check_member(name, is_host=False)
+
+
+@pytest.mark.parametrize("name", ["host", "admin", "Teacher Mike", "ada left the chat"])
+def test_a_host_can_have_it(name):
+    assert names.check_member(name, is_host=True) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Hosta", "Anna Hostetler", "Left Eye", "Lefty", "You Zhang", "You-Jin Kim", "I Made Wirawan",
+        "systems", "server1", "Theo", "The Anh", "Ann Teacherson", "Maria del Carmen de la Cruz", "7", "2024",
+    ],
+)  # fmt: skip
+def test_real_names_are_for_everybody(name):
+    assert names.check_member(name, is_host=False) == name
 
 
 @given(some_name, some_name)

@@ -1,5 +1,6 @@
 """Events in, rows out: numbered without gaps, whatever comes twice."""
 
+import pickle
 from datetime import UTC, datetime
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Said, Unknown, Welcomed
+from nbchat.core.limits import PRESENCE
 from nbchat.core.transcript import Member, Message, Transcript
 
 
@@ -143,3 +145,47 @@ def test_rows_and_seqs_have_no_gap_whatever_comes(seqs, names):
     assert [row.n for row in transcript.rows] == list(range(1, transcript.n + 1))
     found = [message.seq for message in transcript.messages]
     assert found == list(range(found[0], found[-1] + 1)) if found else True
+
+
+def test_an_author_is_a_name_that_knows_what_the_server_says_of_it():
+    transcript = Transcript()
+    host = transcript.apply(Said(seq=1, at=0, id="a", by="ada", text="hi", role="host"))
+    old = transcript.apply(Said(seq=2, at=0, id="b", by="ada", text="hi"))
+    nc = transcript.apply(Said(seq=3, at=0, id="c", by="pete", text="hi", plain=True))
+    assert [(m.by, m.by.role, m.by.plain) for m in (host, old, nc)] == [
+        ("ada", "host", False), ("ada", "member", False), ("pete", "member", True),
+    ]  # fmt: skip
+    assert isinstance(host.by, str)
+    assert [m.marked for m in (host, old, nc)] == ["ada (host): hi", "ada: hi", "pete (unverified): hi"]
+    assert str(host) == "ada: hi"
+    assert pickle.loads(pickle.dumps(host)).by.role == "host"
+
+
+def test_a_quiet_member_is_there_and_makes_no_row():
+    transcript = Transcript()
+    transcript.apply(Joined(MemberInfo(name="The exam is cancelled"), quiet=True))
+    assert list(transcript.members) == ["The exam is cancelled"]
+    transcript.apply(Left("The exam is cancelled", quiet=True))
+    assert (list(transcript.members), shown(transcript)) == ([], [])
+
+
+def test_who_comes_and_goes_pushes_out_no_message():
+    transcript = Transcript(kept=50)
+    for seq in range(1, 41):
+        transcript.apply(said(seq))
+    for number in range(3 * PRESENCE):
+        transcript.apply(Joined(MemberInfo(name=f"x{number}")))
+        transcript.apply(Left(f"x{number}"))
+    assert sum(row.kind == "said" for row in transcript.rows) == 40
+    assert PRESENCE <= sum(row.kind != "said" for row in transcript.rows) <= 1.25 * PRESENCE
+    assert [row.n for row in transcript.after(transcript.n - 500)] == list(
+        range(transcript.n - 499, transcript.n + 1)
+    )
+    numbers = [row.n for row in transcript.after(0)]
+    assert numbers == sorted(numbers) == [row.n for row in transcript.rows]
+    assert transcript.after(40)[0].n > 41
+    for seq in range(41, 101):  # of messages the newest 50 stay, as ever
+        transcript.apply(said(seq))
+    assert [row.message.seq for row in transcript.rows if row.message] == list(range(51, 101))
+    transcript.trim(100)
+    assert sum(row.kind in ("joined", "left") for row in transcript.rows) == transcript._presence

@@ -307,7 +307,7 @@ def test_this_machine_finds_its_addresses() -> None:
 def test_without_a_network_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(networks, "_by_route", lambda *family: "")
-    monkeypatch.setattr(networks, "addresses", list)
+    monkeypatch.setattr(networks, "addresses", lambda *family: [])
     with pytest.raises(UsageError, match="no address in a network"):
         networks.lan_address()
 

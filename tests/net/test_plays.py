@@ -18,6 +18,7 @@ A play is a text file; its first lines (``#``) say what it shows. Then one step 
     ann hangs up                       without a goodbye
     ann breaks off                     the same, but the server reads an error (RST)
     the server has {"text":20}         these limits; before anybody comes
+    the server is called "class"       and so holds names; before anybody comes
     the server keeps the newest 2      and forgets the others, now
     the server stops
 
@@ -52,7 +53,8 @@ ROOT = Path(__file__).parent.parent.parent
 PLAYS = sorted((ROOT / "tests" / "plays").glob("*.play"))
 WIRE = ROOT / "docs" / "wire.md"
 STEP = re.compile(
-    r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | keeps\ the\ newest\ (?P<kept>\d+) | (?P<stop>stops) )"
+    r"the\ server \s+ (?: has \s+ (?P<limits>\{.*\}) | is\ called\ \"(?P<chat>\w+)\""
+    r"    | keeps\ the\ newest\ (?P<kept>\d+) | (?P<stop>stops) )"
     r"|(?P<who>\w+) \s+ (?:"
     r'(?P<join>connects\ as|hosts\ as) \s+ (?P<name>"[^"]*") (?:\s+ with \s+ (?P<fields>\{.*\}))?'
     r'|(?P<greet>greets) (?:\ with\ (?: the\ key\ "(?P<key>[^"]*)" | (?P<void>a\ key\ that\ has\ ended)'
@@ -129,6 +131,7 @@ class Stage:
 
     def __init__(self) -> None:
         self._limits: dict[str, Any] = {}
+        self._name: str | None = None
         self._server: nbchat.Server | None = None
         self._words: dict[str, Any] = {}
         self._actors: dict[str, Actor] = {}
@@ -139,6 +142,9 @@ class Stage:
         if step["limits"]:
             assert self._server is None, "somebody is there already"
             self._limits = json.loads(step["limits"])
+        elif step["chat"]:
+            assert self._server is None, "somebody is there already"
+            self._name = step["chat"]
         elif step["kept"]:
             number = int(step["kept"])
             self.server._runner.ask(lambda shell: setattr(shell.keeper, "_keep", number))
@@ -152,7 +158,8 @@ class Stage:
     def server(self) -> nbchat.Server:
         """The play's server; it starts when the first actor comes."""
         if self._server is None:
-            self._server = nbchat.serve(port=0, history=None, limits=nbchat.Limits(**self._limits))
+            limits = nbchat.Limits(**self._limits)
+            self._server = nbchat.serve(self._name, port=0, history=None, limits=limits)
             link = parse(self._server.invite())
             self._key = (link.key_id, link.secret)
         return self._server

@@ -64,13 +64,13 @@ def test_one_conversation(tmp_path: Path) -> None:
             for plain in (first, second):
                 plain.expect("ada: hello from a notebook")
             two.run("client.send('hello from another').wait(); None")
-            cyd.expect("bob: hello from another")
+            cyd.expect("bob (host): hello from another")
             cyd.type("hello from a terminal\r")
             first.expect("cyd: hello from a terminal")
             first.say("hello from dan")
             second.expect("dan: hello from dan")
             second.say("hello from eve")
-            cyd.expect("eve: hello from eve")
+            cyd.expect("eve (unverified): hello from eve")
 
             said = [
                 "ada: hello from a notebook",

@@ -30,5 +30,5 @@ def test_in_a_terminal() -> None:
         bob.send("hello\nboss: hi").wait()
         client = shell.find_line_magic("chat").__self__._client
         client.wait_for(lambda message: True)
-        assert repr(shell.run_line_magic("chat", "")) == "bob: hello\n    boss: hi"
+        assert repr(shell.run_line_magic("chat", "")) == "bob (host): hello\n    boss: hi"
         client.close()

@@ -30,6 +30,8 @@ TALK = """import nbchat
 server = nbchat.serve(port=0)
 bob = nbchat.connect(server, name="bob")
 bob.send("**hello** from bob").wait()"""
+HOST = '<span style="opacity:.75;font-size:12px"> (host)</span>'
+"""Its mark, behind a host's name."""
 SHOW = """panel = nbchat.join(server, name="ada", save={})
 panel.client.send("and from ada")
 panel"""
@@ -53,8 +55,8 @@ def test_an_executed_notebook_passes_as_a_test_and_can_be_exported(tmp_path: Pat
     path = tmp_path / "talk.ipynb"
     page = html(run(path, TALK, SHOW.format(save)))
     assert "Run the cell to join" in page
-    assert (">bob</b></dt>" in page and "><strong>hello</strong> from bob</dd>" in page) == save
-    assert (">ada</b></dt>" in page and ">and from ada</dd>" in page) == save
+    assert (f">bob</b>{HOST}</dt>" in page and "><strong>hello</strong> from bob</dd>" in page) == save
+    assert (f">ada</b>{HOST}</dt>" in page and ">and from ada</dd>" in page) == save
     assert ("<dd" in page) == save
     assert page.count("Run the cell to join") == 1
     assert "<time" not in page, "what is executed without a page says the same each time"
@@ -75,6 +77,7 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     bob.send("said after the cell was run").wait()
     expect(notebook.texts.last).to_have_text("said after the cell was run")
     copy = notebook.page.locator(".nbchat-saved")
+    expect(copy).to_contain_text("bob (host)")
     expect(copy).to_contain_text("said after the cell was run")
     expect(copy.locator("time")).to_have_count(1)
     expect(copy).to_be_hidden()  # the panel itself is there
@@ -86,6 +89,7 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     page = notebook.context.new_page()
     page.goto(notebook.address.replace("/lab?", "/lab/workspaces/next/tree/next-day.ipynb?reset&"))
     page.locator(".jp-Notebook").wait_for(timeout=60_000)
+    expect(page.locator(".nbchat-saved")).to_contain_text("bob (host)")
     expect(page.locator(".nbchat-saved")).to_contain_text("said after the cell was run")
     expect(page.locator(".nbchat-saved")).to_be_visible()
     error = page.get_by_text("Error displaying widget")  # JupyterLab's word for a panel without a kernel

@@ -33,7 +33,7 @@ def test_a_person(server: nbchat.Server, leave: str) -> None:
         bob.type("half a li")
         bob.expect("half a li")
         ada.send("in between")
-        bob.expect("ada: in between")
+        bob.expect("ada (host): in between")
         bob.expect("half a li")  # the line being typed is drawn again below
         bob.type("ne\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
@@ -167,7 +167,7 @@ def test_strangers_control_characters_are_made_visible(server: nbchat.Server) ->
         eve._receiver._loop.call_soon_threadsafe(
             eve._receiver._conn.write, b"red \x1b[31m title \x1b]0;x\x07 end"
         )
-        bob.expect("eve: red ␛[31m title ␛]0;x␇ end")
+        bob.expect("eve (unverified): red ␛[31m title ␛]0;x␇ end")
         assert b"\x1b]0;" not in bob._raw
 
 

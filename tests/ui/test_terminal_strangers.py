@@ -14,7 +14,9 @@ from tests.ui.emulator import Emulator, sequences
 from tests.ui.processes import PATIENCE, Terminal, nbchat_command, terminal
 from tests.ui.test_faces import shows
 
-OWN_LINE = re.compile(r"(?:eve|end): |    |bob>|lobby: |\* (?:eve|end) |\* You are |\* ␛|$")
+OWN_LINE = re.compile(
+    r"(?:eve|end)(?: \((?:host|unverified)\))?: |    |bob>|lobby: |\* (?:eve|end) |\* You are |\* ␛|$"
+)
 """How a line may begin: with an author, with the program's own marks, or indented."""
 
 
@@ -155,7 +157,9 @@ def test_a_pipe_gets_text_and_nothing_else() -> None:
     assert sequences(out) | sequences(err) == set()
     assert "the chat has ended: ␛]0;owned␇" in err
     assert [
-        line for line in (out + err).split("\n") if not re.match(r"eve: |    |\* eve |nbchat: the|$", line)
+        line
+        for line in (out + err).split("\n")
+        if not re.match(r"eve( \(\w+\))?: |    |\* eve |nbchat: the|$", line)
     ] == []
 
 
@@ -172,4 +176,4 @@ def test_standard_input_from_a_file_and_output_to_a_terminal(harmless: tuple[set
     assert sequences(raw(bob)) == set()
     screen = Emulator().show(raw(bob))
     assert screen.is_untouched
-    assert [row for row in screen.rows if not re.match(r"eve: |    |$", row)] == []
+    assert [row for row in screen.rows if not re.match(r"eve( \(\w+\))?: |    |$", row)] == []

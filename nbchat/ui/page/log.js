@@ -326,7 +326,8 @@ function makeLog(store) {
   function drawSaid(node, item, isUnderDivider) {
     const before = store.items[find(item) - 1];
     const goesOn =
-      before?.kind === "said" && before.by === item.by && item.ms - before.ms < GROUP && !isUnderDivider;
+      before?.kind === "said" && before.by === item.by && before.says === item.says &&
+      item.ms - before.ms < GROUP && !isUnderDivider;
     if (goesOn) node.classList.add("nbchat-goes-on");
     else {
       node.append(
@@ -334,6 +335,7 @@ function makeLog(store) {
         element(
           "div", { class: "nbchat-by" },
           element("bdi", { class: "nbchat-name" }, item.by),
+          ...(item.says ? [element("span", { class: `nbchat-says nbchat-says-${item.says}` }, item.says)] : []),
           element("time", { datetime: new Date(item.ms).toISOString() }, timeInWords(item.ms)),
         ),
       );

@@ -196,8 +196,8 @@ function isOneLine(before, item) {
 }
 
 function makeItem(row, key, base, time) {
-  const [kind, who, html, since, seq, isMention, mark] = row;
-  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + since, seq, isMention, mark };
+  const [kind, who, html, since, seq, isMention, mark, says] = row; // says: what the server says of the author
+  if (kind === "s") return { key, kind: "said", by: who, html, ms: base + since, seq, isMention, mark, says };
   const ms = time === undefined ? null : base + time; // of a line: null where nobody knows it
   if (kind === "j" || kind === "l") return { key, kind: "presence", steps: [[kind, who]], ms };
   if (kind === "m") return { key, kind: "line", text: who, ms, gone: row.length > 2 ? row.slice(2) : null };

@@ -136,10 +136,14 @@ function boxInWords(state, isAlive, since, saidAgo) {
   if (!isAlive) return { ...open, words: "Run the cell to join again", isShut: true };
   if (!state) return open;
   if (state.status === "closed") return { ...open, words: "You are not in the chat", isShut: true };
-  const { muted, left, until, announce, slow } = state.rules;
-  if (muted && left === null) return { ...open, words: "A host has muted you", isShut: true };
-  if (muted && left * 1000 > since) {
-    return { ...open, words: `A host has muted you until ${timeInWords(until + 59000)}`, isShut: true };
+  const { muted, as, left, until, announce, slow } = state.rules;
+  if (muted && (left === null || left * 1000 > since)) {
+    // Who is taken for somebody else (`as`) has to know that it is a guess.
+    const end = left === null ? "" : ` until ${timeInWords(until + 59000)}`;
+    const words = as
+      ? `You are taken for ${as}, muted${end}. If that is not you, ask the host`
+      : `A host has muted you${end}`;
+    return { ...open, words, isShut: true };
   }
   if (announce) return { ...open, words: "Only hosts may write now", isShut: true };
   if (state.status !== "connected") return { ...open, words: "Sent when the chat is back" };
