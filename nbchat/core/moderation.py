@@ -15,6 +15,7 @@ cost nothing, so it keeps out who is not determined; ``lock`` keeps out all newc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec

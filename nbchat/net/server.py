@@ -129,7 +129,8 @@ class Server(HostsHand):
         ``name``: who comes with it has this name and no other, and until it ends nobody else gets one that
         looks like it. ``once``: it is used up by the first who joins with it (who can come back after an
         outage). ``uses``: by so many, each into one room. Whom you kick takes one along. ``host``: for
-        another host. ``qr``: an object that shows itself as a QR picture, in a notebook and in a terminal; ``.link`` is the link.
+        another host. ``qr``: an object that shows itself as a QR picture, in a notebook and in a terminal;
+        ``.link`` is the link.
         """
         such = "An invitation lasts between 0 hours and a year: server.invite(hours=12)."
         hour, year = timedelta(hours=1), 24 * 366.0
