@@ -306,7 +306,7 @@ def test_a_link_that_is_made_or_void_counts_at_once():
     chat.bye("bob")
     chat.keys.add(Key("k1", "s", name="bob", ends=NOW + 600))
     assert chat.name("bob") == "name_in_use"
-    chat.keys.revoke({})
+    chat.keys.revoke()
     assert chat.name("bob") == "bob"
 
 
