@@ -94,12 +94,12 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     page.close()
 
     # The switch in the panel.
-    menu = notebook.panel.locator(".nbchat-menu")
-    menu.get_by_text("The last messages are kept in this notebook").click()
-    menu.get_by_label("Keep the last messages in this notebook").uncheck()
+    keep = notebook.panel.locator(".nbchat-keep")
+    keep.get_by_text("The last messages are kept in this notebook").click()
+    keep.get_by_label("Keep the last messages in this notebook").uncheck()
     expect(copy).not_to_contain_text("said after the cell was run")
-    expect(menu).to_contain_text("Nothing is kept in this notebook")
-    menu.get_by_label("Keep the last messages in this notebook").check()
+    expect(keep).to_contain_text("Nothing is kept in this notebook")
+    keep.get_by_label("Keep the last messages in this notebook").check()
     expect(copy).to_contain_text("said after the cell was run")
 
     # A panel that is closed leaves the copy behind.
@@ -298,7 +298,7 @@ def test_where_no_chat_is_found_the_link_is_asked_for(
     typed: list[str] = []
     monkeypatch.setattr(ask, "_is_somebody_there", lambda: True)
     monkeypatch.setattr(ask.getpass, "getpass", lambda prompt: typed.append(prompt) or link)
-    monkeypatch.setattr(module, "connect", lambda url, *rest: nbchat.connect(_found(url), *rest))
+    monkeypatch.setattr(module, "Client", _Elsewhere)
     panel = nbchat.join(name="ada")
     again = nbchat.join(name="ada")  # goes on with the link that was typed
     assert len(typed) == 1
@@ -310,11 +310,13 @@ def test_where_no_chat_is_found_the_link_is_asked_for(
         nbchat.join(name="ada")
 
 
-def _found(url: object) -> object:
+class _Elsewhere(nbchat.Client):
     """As in a process without a server."""
-    if isinstance(url, Address):
-        return url
-    raise nbchat.errors.NoServerFound("No chat runs on this machine.")
+
+    def __init__(self, url: object, *rest: Any) -> None:
+        if not isinstance(url, Address):
+            raise nbchat.errors.NoServerFound("No chat runs on this machine.")
+        super().__init__(url, *rest)
 
 
 def test_where_nobody_can_be_asked_it_fails_at_once(tmp_path: Path) -> None:
