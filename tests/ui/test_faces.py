@@ -126,12 +126,12 @@ def look(client: nbchat.Client, server: HostileServer, text: str, seen: dict[str
     with pytest.raises(errors.Closed) as closed:
         client.send("late")
     seen["too late to send"] = str(closed.value)
-    seen["the last line"] = printed(lambda: terminal._complain(f"the chat has ended: {client.reason}"))
+    seen["the last line"] = printed(lambda: terminal.complain(f"the chat has ended: {client.reason}"))
 
 
 def leave(client: nbchat.Client) -> None:
     """Without a goodbye: such a server confirms nothing."""
-    clients._clients.discard(client)
+    clients.handles.discard(client)
     client._receiver.close(may_come_back=True)
     client._state.pending.clear()
     client._receiver.thread.join()
