@@ -25,6 +25,7 @@ from nbchat.core.transcript import Message, Row
 from nbchat.core.visible import one_line, visible, visible_on_a_page
 from nbchat.net import address, prints
 from nbchat.net import client as clients
+from nbchat.net.clients import handles
 from nbchat.net.log import log
 from nbchat.ui import cli, magics, render, saved, terminal
 from nbchat.ui.fold import folded
@@ -131,7 +132,7 @@ def look(client: nbchat.Client, server: HostileServer, text: str, seen: dict[str
 
 def leave(client: nbchat.Client) -> None:
     """Without a goodbye: such a server confirms nothing."""
-    clients.handles.discard(client)
+    handles.discard(client)
     client._receiver.close(may_come_back=True)
     client._state.pending.clear()
     client._receiver.thread.join()
