@@ -48,7 +48,7 @@ _STYLES = {
     "table": "margin:4px 0;border-collapse:collapse",
     "th": f"padding:3px 8px;border:{_LINE};text-align:start",
     "td": f"padding:3px 8px;border:{_LINE};text-align:start",
-    "p": "margin:0 0 4px",
+    "p": "margin:0 0 4px;text-align:start",
     "ul": "margin:0 0 4px;padding:0 0 0 22px",
     "ol": "margin:0 0 4px;padding:0 0 0 22px",
     "li": "list-style:none",

@@ -178,6 +178,7 @@ def test_what_stands_at_a_side_stands_there_without_a_stylesheet() -> None:
     quoted, listed = copied("> \u05e6 a"), copied("- \u05e8\n- b")
     assert (quoted.count("border-right:3px"), quoted.count("border-left:3px")) == (1, 0)
     assert "padding:0 22px 0 0" in listed
+    assert '<p style="margin:0 0 4px;text-align:start">' in quoted
     both = copied("> a \u05e6\n\n- b\n")
     assert (both.count("border-right:3px"), both.count("border-left:3px")) == (0, 1)
     assert "padding:0 0 0 22px" in both
