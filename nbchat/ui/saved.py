@@ -60,7 +60,8 @@ _MIRRORED = {
     "ul": "margin:0 0 4px;padding:0 22px 0 0",
     "ol": "margin:0 0 4px;padding:0 22px 0 0",
 }
-"""The same from right to left: JupyterLab's sanitizer knows no padding-inline-start."""
+"""The same from right to left: JupyterLab's sanitizer knows no padding-inline-start.
+"start" becomes left or right, for the same reason."""
 _STRONG = re.compile(rf"<[^>]*>|&#?\w+;|(?P<right>{render.RIGHT_TO_LEFT.pattern})|(?P<left>[^\W\d_])")
 
 # The output before the copy is its panel's: without a panel in it there is nothing to see there.
@@ -196,11 +197,10 @@ def _tag(tag: re.Match[str]) -> str:
     block = tag.string.rfind("<pre", 0, tag.start())
     if name == "code" and block >= 0 and tag.string.find(">", block) == tag.start() - 1:
         return '<code style="padding:0;background:none">'
-    style = _STYLES[name]
-    if name in _MIRRORED and _is_from_the_right(tag.string, tag.end()):
-        style = _MIRRORED[name]
-    if name in ("td", "th") and (side := _SIDE.search(attributes or "")):
-        style = style.replace("start", side[1])
+    is_mirrored = _is_from_the_right(tag.string, tag.end())
+    style = _MIRRORED.get(name, _STYLES[name]) if is_mirrored else _STYLES[name]
+    side = _SIDE.search(attributes or "")
+    style = style.replace("start", side[1] if side else "right" if is_mirrored else "left")
     return f'<{name}{attributes or ""} style="{style}">'
 
 

@@ -178,12 +178,12 @@ def test_what_stands_at_a_side_stands_there_without_a_stylesheet() -> None:
     quoted, listed = copied("> \u05e6 a"), copied("- \u05e8\n- b")
     assert (quoted.count("border-right:3px"), quoted.count("border-left:3px")) == (1, 0)
     assert "padding:0 22px 0 0" in listed
-    assert '<p style="margin:0 0 4px;text-align:start">' in quoted
+    assert '<p style="margin:0 0 4px;text-align:right">' in quoted
     both = copied("> a \u05e6\n\n- b\n")
     assert (both.count("border-right:3px"), both.count("border-left:3px")) == (0, 1)
     assert "padding:0 0 0 22px" in both
     table = copied("| a | b | c |\n|---|--:|:-:|\n| 1 | 2 | 3 |")
-    assert [table.count(f".45);text-align:{side}") for side in ("start", "right", "center")] == [2, 2, 2]
+    assert [table.count(f".45);text-align:{side}") for side in ("left", "right", "center")] == [2, 2, 2]
     boxes = copied("- [x] done\n- open")
     assert '<li style="list-style:none"><span class="task">' in boxes
     assert boxes.count("list-style") == 1, "beside a box there is no dot"
