@@ -15,7 +15,8 @@ _OVER = {
     "room_full": "The room is full. Try again when somebody has left.",
     "too_many_rooms": "The chat has no place for another room. Try again later.",
     "name_in_use": "Somebody else has your name by now. Run the cell again with another name.",
-    "bad_key": "The link has ended. Ask the host for a new one.",
+    "bad_key": "The link does not open this chat. Ask the host for a new one.",
+    "link_ended": "The link has ended. Ask the host for a new one.",
     "other_name": "The link is for another name. Ask the host for one of your own.",
     "CertificateChanged": "Something else answers in the chat's place; nothing was sent to it. Ask the host.",
     "NotTheServer": "Something else answers in the chat's place; nothing was sent to it. Ask the host.",
@@ -26,6 +27,7 @@ _OVER = {
 _FOR_GOOD = (
     "banned",
     "bad_key",
+    "link_ended",
     "other_name",
     "CertificateChanged",
     "NotTheServer",

@@ -73,6 +73,9 @@ _PLAIN = re.compile(r"[^\W\d_](?:(?!://|mailto:|www\.)[^*_`~\[\]<>&|$\\\n\t])*",
 """One line in which nothing means anything but itself."""
 _TOO_MANY = (("[", 200), ("|", 1500), ("$", 200), ("://", 200), ("<", 1000), ("`", 1000), (">", 1000))
 """Beyond this a text is not one that a person wrote, and its Markdown would take seconds."""
+_LINES = 1000
+"""As that: each of them may be a block, and costs as one. Those of fenced code do not count."""
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
 _DEEP_QUOTE = re.compile(r"^(?:[ \t\-+*\d.)]*>){6,}", re.MULTILINE)
 """As that: each line that follows is looked at once for each level."""
 _BLOCK_END = re.compile(
@@ -107,6 +110,8 @@ def html(text: str, names: Collection[str] = ()) -> str:
         return _words(text, names)
     if any(text.count(each) > most for each, most in _TOO_MANY) or _DEEP_QUOTE.search(text):
         return plain(text)
+    if text.count("\n") > _LINES and _lines(text) > _LINES:
+        return plain(text)
     try:
         parser = _parser()
         env: dict[str, Any] = {"names": names}
@@ -125,6 +130,21 @@ def html(text: str, names: Collection[str] = ()) -> str:
     if RIGHT_TO_LEFT.search(made):
         made = _directed(made)
     return made or plain(text)
+
+
+def _lines(text: str) -> int:
+    """How many lines there are outside of fenced code."""
+    number, fence = 0, ""
+    for line in text.split("\n"):
+        found = _FENCE.match(line)
+        if fence:
+            if found and found[1].startswith(fence) and not found[2].strip():
+                fence = ""
+        elif found:
+            fence = found[1]
+        else:
+            number += 1
+    return number
 
 
 def _directed(made: str) -> str:

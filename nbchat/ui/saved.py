@@ -43,15 +43,26 @@ _STYLES = {
     "pre": "margin:4px 0;padding:8px 10px;border-radius:6px;overflow:auto;white-space:pre;"
     f"background:{_GREY}",
     "code": f"padding:1px 4px;border-radius:4px;background:{_GREY}",
-    "blockquote": f"margin:4px 0;padding-left:10px;border-left:3px solid {_COLOURS['c']}",
+    "blockquote": "margin:4px 0;padding:0 0 0 10px;border:0;text-align:start;"
+    f"border-left:3px solid {_COLOURS['c']}",
     "table": "margin:4px 0;border-collapse:collapse",
     "th": f"padding:3px 8px;border:{_LINE};text-align:start",
     "td": f"padding:3px 8px;border:{_LINE};text-align:start",
-    "p": "margin:0 0 4px",
-    "ul": "margin:0 0 4px;padding-left:22px",
-    "ol": "margin:0 0 4px;padding-left:22px",
+    "p": "margin:0 0 4px;text-align:start",
+    "ul": "margin:0 0 4px;padding:0 0 0 22px",
+    "ol": "margin:0 0 4px;padding:0 0 0 22px",
+    "li": "list-style:none",
 }
-"""Of what render.py makes, by tag."""
+"""Of what render.py makes, by tag; of items those with a box."""
+_MIRRORED = {
+    "blockquote": "margin:4px 0;padding:0 10px 0 0;border:0;text-align:start;"
+    f"border-right:3px solid {_COLOURS['c']}",
+    "ul": "margin:0 0 4px;padding:0 22px 0 0",
+    "ol": "margin:0 0 4px;padding:0 22px 0 0",
+}
+"""The same from right to left: JupyterLab's sanitizer knows no padding-inline-start.
+"start" becomes left or right, for the same reason."""
+_STRONG = re.compile(rf"<[^>]*>|&#?\w+;|(?P<right>{render.RIGHT_TO_LEFT.pattern})|(?P<left>[^\W\d_])")
 
 # The output before the copy is its panel's: without a panel in it there is nothing to see there.
 _TRUSTED = (
@@ -63,8 +74,12 @@ _TRUSTED = (
     )
     + "</style>"
 )
-_TAG = re.compile(rf'<({"|".join(_STYLES)})( [^>]*)?>|<span class="({"|".join(_COLOURS)})">')
+_TAG = re.compile(
+    r'<(?!li>(?!(?:<p>)?<span class="task">))'
+    rf'({"|".join(_STYLES)})( [^>]*)?>|<span class="({"|".join(_COLOURS)})">'
+)
 """No text looks like it: in text there is no <, since it is escaped."""
+_SIDE = re.compile(r'align="(left|center|right)"')
 _PRE = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL)
 _INDENT = re.compile(r"(?<=<br>) +|(?<=^) +")
 
@@ -185,4 +200,14 @@ def _tag(tag: re.Match[str]) -> str:
     block = tag.string.rfind("<pre", 0, tag.start())
     if name == "code" and block >= 0 and tag.string.find(">", block) == tag.start() - 1:
         return '<code style="padding:0;background:none">'
-    return f'<{name}{attributes or ""} style="{_STYLES[name]}">'
+    is_mirrored = _is_from_the_right(tag.string, tag.end())
+    style = _MIRRORED.get(name, _STYLES[name]) if is_mirrored else _STYLES[name]
+    side = _SIDE.search(attributes or "")
+    style = style.replace("start", side[1] if side else "right" if is_mirrored else "left")
+    return f'<{name}{attributes or ""} style="{style}">'
+
+
+def _is_from_the_right(made: str, at: int) -> bool:
+    """Whether the first letter from here on is of a script from right to left, as dir="auto" has it."""
+    found = (each.lastgroup for each in _STRONG.finditer(made, at, at + 1000) if each.lastgroup)
+    return next(found, "left") == "right"

@@ -25,6 +25,7 @@ from nbchat.core.transcript import Message, Row
 from nbchat.core.visible import one_line, visible, visible_on_a_page
 from nbchat.net import address, prints
 from nbchat.net import client as clients
+from nbchat.net.clients import handles
 from nbchat.net.log import log
 from nbchat.ui import cli, magics, render, saved, terminal
 from nbchat.ui.fold import folded
@@ -126,12 +127,12 @@ def look(client: nbchat.Client, server: HostileServer, text: str, seen: dict[str
     with pytest.raises(errors.Closed) as closed:
         client.send("late")
     seen["too late to send"] = str(closed.value)
-    seen["the last line"] = printed(lambda: terminal._complain(f"the chat has ended: {client.reason}"))
+    seen["the last line"] = printed(lambda: terminal.complain(f"the chat has ended: {client.reason}"))
 
 
 def leave(client: nbchat.Client) -> None:
     """Without a goodbye: such a server confirms nothing."""
-    clients._clients.discard(client)
+    handles.discard(client)
     client._receiver.close(may_come_back=True)
     client._state.pending.clear()
     client._receiver.thread.join()
@@ -552,7 +553,7 @@ ENTITIES = {
 
 @pytest.mark.parametrize("text", ENTITIES)
 def test_nothing_is_hidden_by_what_is_decoded_late(text: str) -> None:
-    for made in (render.html(text), saved.copy([Message(1, "eve", text)]).partition("<dd>")[2]):
-        assert (
-            "".join(Outline(f"<p>{made}</p>".replace("</dd>\n</dl>\n</div>", "")).text["p"]) == ENTITIES[text]
-        )
+    copied = re.search(r"<dd[^>]*>(.*)</dd>", saved.copy([Message(1, "eve", text)]), re.DOTALL)
+    assert copied is not None
+    for made in (render.html(text), copied[1]):
+        assert "".join(Outline(f"<p>{made}</p>").text["p"]) == ENTITIES[text]

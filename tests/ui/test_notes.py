@@ -25,7 +25,7 @@ def test_it_is_one_sentence_for_a_student(status: str, cause: str) -> None:
     assert said.endswith(".")
     assert not any(word in said for word in WORDS_OF_PYTHON)
     assert not (can_come and status == "reconnecting"), "it comes back by itself"
-    assert not (can_come and cause in ("banned", "bad_key"))
+    assert not (can_come and cause in ("banned", "bad_key", "link_ended"))
 
 
 def test_a_servers_own_words_stand_behind_ours() -> None:

@@ -98,12 +98,12 @@ def test_a_notebook_saved_in_the_browser_shows_the_last_messages(
     page.close()
 
     # The switch in the panel.
-    menu = notebook.panel.locator(".nbchat-menu")
-    menu.get_by_text("The last messages are kept in this notebook").click()
-    menu.get_by_label("Keep the last messages in this notebook").uncheck()
+    keep = notebook.panel.locator(".nbchat-keep")
+    keep.get_by_text("The last messages are kept in this notebook").click()
+    keep.get_by_label("Keep the last messages in this notebook").uncheck()
     expect(copy).not_to_contain_text("said after the cell was run")
-    expect(menu).to_contain_text("Nothing is kept in this notebook")
-    menu.get_by_label("Keep the last messages in this notebook").check()
+    expect(keep).to_contain_text("Nothing is kept in this notebook")
+    keep.get_by_label("Keep the last messages in this notebook").check()
     expect(copy).to_contain_text("said after the cell was run")
 
     # A panel that is closed leaves the copy behind.
@@ -173,6 +173,26 @@ def test_code_keeps_its_colours_and_text_its_lines_without_a_stylesheet() -> Non
     assert "a:<br>&nbsp;&nbsp;&nbsp;&nbsp;b &lt;b&gt;" in made
     text = '<span class="k">'
     assert "&lt;span class=" in saved.copy([Message(1, "ada", text)]), "what is said gets no colours"
+
+
+def test_what_stands_at_a_side_stands_there_without_a_stylesheet() -> None:
+    def copied(text: str) -> str:
+        return saved.copy([Message(1, "ada", text)])
+
+    quoted, listed = copied("> \u05e6 a"), copied("- \u05e8\n- b")
+    assert (quoted.count("border-right:3px"), quoted.count("border-left:3px")) == (1, 0)
+    assert "padding:0 22px 0 0" in listed
+    assert '<p style="margin:0 0 4px;text-align:right">' in quoted
+    both = copied("> a \u05e6\n\n- b\n")
+    assert (both.count("border-right:3px"), both.count("border-left:3px")) == (0, 1)
+    assert "padding:0 0 0 22px" in both
+    table = copied("| a | b | c |\n|---|--:|:-:|\n| 1 | 2 | 3 |")
+    assert [table.count(f".45);text-align:{side}") for side in ("left", "right", "center")] == [2, 2, 2]
+    boxes = copied("- [x] done\n- open")
+    assert '<li style="list-style:none"><span class="task">' in boxes
+    assert boxes.count("list-style") == 1, "beside a box there is no dot"
+    loose = copied("- [x] done\n\n- open")
+    assert loose.count("list-style") == 1
 
 
 def test_each_text_is_rendered_once_and_within_the_budget(
@@ -302,7 +322,7 @@ def test_where_no_chat_is_found_the_link_is_asked_for(
     typed: list[str] = []
     monkeypatch.setattr(ask, "_is_somebody_there", lambda: True)
     monkeypatch.setattr(ask.getpass, "getpass", lambda prompt: typed.append(prompt) or link)
-    monkeypatch.setattr(module, "connect", lambda url, *rest: nbchat.connect(_found(url), *rest))
+    monkeypatch.setattr(module, "Client", _Elsewhere)
     panel = nbchat.join(name="ada")
     again = nbchat.join(name="ada")  # goes on with the link that was typed
     assert len(typed) == 1
@@ -314,11 +334,13 @@ def test_where_no_chat_is_found_the_link_is_asked_for(
         nbchat.join(name="ada")
 
 
-def _found(url: object) -> object:
+class _Elsewhere(nbchat.Client):
     """As in a process without a server."""
-    if isinstance(url, Address):
-        return url
-    raise nbchat.errors.NoServerFound("No chat runs on this machine.")
+
+    def __init__(self, url: object, *rest: Any) -> None:
+        if not isinstance(url, Address):
+            raise nbchat.errors.NoServerFound("No chat runs on this machine.")
+        super().__init__(url, *rest)
 
 
 def test_where_nobody_can_be_asked_it_fails_at_once(tmp_path: Path) -> None:
