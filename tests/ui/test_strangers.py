@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ FOUND = """() => {
     for (const text of document.querySelectorAll(".nbchat-row .nbchat-text, .nbchat-saved")) {
         for (const each of text.querySelectorAll("*")) {
             const attributes = Object.fromEntries([...each.attributes].map((one) => [one.name, one.value]));
-            found.push([each.localName, attributes]);
+            const isFrame = !each.parentElement.closest("dd");
+            const where = !text.matches(".nbchat-saved") ? "page" : isFrame ? "frame" : "copy";
+            found.push([each.localName, attributes, where]);
         }
     }
     return found;
@@ -30,6 +33,8 @@ OURS = {
     ("div", "class"), ("button", "class"), ("button", "type"), ("pre", "tabindex"), ("div", "tabindex"),
 }  # fmt: skip
 """What page/looks.js puts around code and tables."""
+FRAME = {"div", "dl", "dt", "dd", "b", "i", "span", "time", "style"}
+"""What saved.py puts around the texts of a copy; its looks are in attributes, and name no place."""
 
 
 def test_nothing_that_is_written_does_anything(
@@ -60,13 +65,19 @@ def test_nothing_that_is_written_does_anything(
         })"""
     )
     expect(desk.texts).to_have_count(len(PAYLOADS) + len(NAMES))
-    found: list[tuple[str, dict[str, Any]]] = desk.page.evaluate(FOUND)
+    found: list[tuple[str, dict[str, Any], str]] = desk.page.evaluate(FOUND)
     assert len(found) > len(PAYLOADS)
-    for tag, attributes in found:
+    for tag, attributes, where in found:
+        if where != "page" and "style" in attributes:
+            assert not re.search(r"url|image|position|content|[@\\<]", attributes["style"]), attributes
+        if where == "frame":
+            assert tag in FRAME, (tag, attributes)
+            assert attributes.keys() <= {"style", "dir", "title"}, (tag, attributes)
+            continue
         for name, value in attributes.items():
             if (tag, name) in OURS and tag not in render.ALLOWED_TAGS:
                 continue
-            if (tag, name) == ("pre", "tabindex"):
+            if (tag, name) == ("pre", "tabindex") or (where, name) == ("copy", "style"):
                 continue
             assert tag in render.ALLOWED_TAGS, (tag, attributes)
             if name == "class":
@@ -163,7 +174,7 @@ def test_nothing_that_a_server_says_does_anything(desk: lab.Notebook) -> None:
         assert [
             each
             for each in found
-            if each not in {*calm, "span", "time", "button", "li", "ul", "div", "a", "code", "pre"}
+            if each not in {*calm, "span", "bdi", "time", "button", "li", "ul", "div", "a", "code", "pre"}
         ] == []
         allowed = {
             "class",
