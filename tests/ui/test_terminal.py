@@ -67,7 +67,7 @@ def test_ctrl_z_goes_back_to_the_shell_and_fg_to_the_chat(server: nbchat.Server)
         shell.expect("42")
         ada.send("meanwhile").wait()
         shell.type("fg\n")
-        shell.expect("ada: meanwhile")
+        shell.expect("ada (host): meanwhile")
         shell.expect("half")
         shell.type(" a line\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
@@ -134,11 +134,11 @@ def test_a_mention_rings_once_and_is_bold(server: nbchat.Server) -> None:
             bob.type("quit\r")
             bob.rest()
         assert bob._raw.count(b"\a") == 1
-        assert b"\x1b[1mada: @Bob: two\x1b[0m" in bob._raw
+        assert b"\x1b[1mada (host): @Bob: two\x1b[0m" in bob._raw
         assert b"\x1b[1m    lines\x1b[0m\x07" in bob._raw
         assert b"\x1b[36mada\x1b[0m: `@bob`" in bob._raw
         assert b"\x1b[32mbob\x1b[0m: I am" in bob._raw
-        assert b"\x1b[1mada: @bob before" not in bob._raw
+        assert b"\x1b[1mada (host): @bob before" not in bob._raw
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}], ids=["NO_COLOR", "dumb"])
@@ -149,7 +149,7 @@ def test_no_colours(server: nbchat.Server, environment: dict[str, str]) -> None:
     ):
         bob.expect("bob>")
         ada.send("@bob hi").wait()
-        bob.expect("ada: @bob hi")
+        bob.expect("ada (host): @bob hi")
         bob.type("quit\r")
         bob.rest()
         assert bob.process.wait(PATIENCE) == 0
