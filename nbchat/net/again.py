@@ -39,3 +39,4 @@ def join_again(client: Client) -> None:
         state.touch()
     new.thread.start()
     clients.begin(client._life)
+    clients.handles.add(client)  # its next close() is a first one again

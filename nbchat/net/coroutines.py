@@ -21,7 +21,8 @@ class Coroutines:
     def __init__(self, trouble: Callable[[dict[str, Any]], None]) -> None:
         self._trouble = trouble
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_over = False
+        self.is_over = False
+        """True: it ends, and what is under way is cancelled."""
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Begin a coroutine, after those that were begun before it; returns at once. Not after ``close``."""
@@ -32,7 +33,7 @@ class Coroutines:
 
     def close(self) -> None:
         """End it: what is under way is cancelled."""
-        self._is_over = True
+        self.is_over = True
         if self._loop is not None:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._loop.stop)
@@ -44,7 +45,7 @@ class Coroutines:
         loop.set_exception_handler(lambda loop, context: self._trouble(context))
         # In a notebook what a task prints when its handler has long returned is no cell's either.
         with prints.taken(prints.Printed()) if prints.is_kernel() else nullcontext():
-            while not self._is_over:
+            while not self.is_over:
                 try:
                     loop.run_forever()
                 except BaseException as error:  # a task of the user's called sys.exit()

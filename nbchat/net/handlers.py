@@ -163,6 +163,7 @@ class Handlers:
     def resume(self, receiver: Receiver) -> None:
         """The client, which was closed, joins again. To be called with ``changed`` held."""
         self._receiver = receiver
+        self._coroutines.close()  # the thread does so only if it came to its end meanwhile
         self._coroutines = Coroutines(self._stray)
         self._start()
 
@@ -227,13 +228,15 @@ class Handlers:
                 result = None
             self._answer(result)
         if isinstance(result, Awaitable | AsyncGenerator):
-            with self._state.changed:
+            with self._state.changed:  # so that a client that joins again does not end the loop meanwhile
                 entry.under_way += 1
-            self._coroutines.start(self._await(entry, result))
+                self._coroutines.start(self._await(entry, result, self._coroutines))
 
-    async def _await(self, entry: Entry, result: Awaitable[Any] | AsyncGenerator[Any, None]) -> None:
+    async def _await(
+        self, entry: Entry, result: Awaitable[Any] | AsyncGenerator[Any, None], on: Coroutines
+    ) -> None:
         try:
-            with self._looking_after(entry):
+            with self._looking_after(entry, on):
                 if isinstance(result, Awaitable):
                     self._answer(await result)
                 else:
@@ -261,14 +264,16 @@ class Handlers:
     # ── what they print, and how they fail ──
 
     @contextlib.contextmanager
-    def _looking_after(self, entry: Entry) -> Iterator[None]:
-        """Run a handler: no failure of it goes further, and in a notebook no print."""
+    def _looking_after(self, entry: Entry, on: Coroutines | None = None) -> Iterator[None]:
+        """Run a handler, or its coroutine on a loop: no failure of it goes further, and in a notebook no
+        print."""
         name, printed = _name(entry.function), prints.Printed()
         try:
             with prints.taken(printed) if prints.is_kernel() else contextlib.nullcontext():
                 yield
         except BaseException as error:  # sys.exit() in a handler ends that call, not the others
-            self._last()._failed(name, error, entry.failures)
+            if not (isinstance(error, asyncio.CancelledError) and on is not None and on.is_over):
+                self._last()._failed(name, error, entry.failures)
         if text := printed.getvalue():
             self._last()._printed(name, text)
         printed.late = lambda text: self._last()._printed(name, text)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 import nbchat
 from nbchat.core.frames import Held, Standing
+from nbchat.core.transcript import Message
 from nbchat.net.again import join_again
 from tests.net.helpers import PATIENCE, until
 
@@ -89,3 +93,54 @@ def test_what_was_not_confirmed_is_given_back_and_not_said_twice(server: nbchat.
         assert (bob.pending, bob.transcript()) == ([], [])
         assert list(bob._state.refused) == [message]
         assert "Look there before you send it again" in str(message.error)
+
+
+def test_a_client_that_was_closed_here_and_joined_again_names_what_it_could_not_confirm(
+    server: nbchat.Server,
+) -> None:
+    bob = nbchat.connect(server.invite(), name="bob")
+    bob.close()
+    join_again(bob)
+    until(bob, lambda: bob.status == "connected")
+    bob._receiver._hold = bob._receiver._loop.call_later(3600, print)  # type: ignore[union-attr]
+    message = bob.send("perhaps")
+    with pytest.raises(nbchat.errors.NotConfirmed) as lost:
+        bob.close()
+    assert lost.value.messages == [message]
+
+
+def test_coroutines_of_the_time_before_end_also_if_a_handler_outlasts_it(
+    server: nbchat.Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    under_way, slow, go_on, ended = (threading.Event() for _ in range(4))
+    heard: list[str] = []
+    with nbchat.connect(server, name="ada") as ada, nbchat.connect(server.invite(), name="bob") as bob:
+
+        @bob.on_message
+        async def waits(message: Message) -> None:
+            heard.append(message.text)
+            if message.text == "first":
+                under_way.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.set()
+
+        @bob.on_message
+        def lasts(message: Message) -> None:
+            slow.set()
+            go_on.wait(PATIENCE)
+
+        ada.send("first").wait()
+        assert under_way.wait(PATIENCE)
+        assert slow.wait(PATIENCE)
+        server.kick("bob")
+        until(bob, lambda: bob.status == "closed")
+        join_again(bob)
+        assert ended.wait(PATIENCE), "the loop of the time before goes on, and nobody ends it"
+        go_on.set()
+        until(bob, lambda: bob.status == "connected")
+        ada.send("second").wait()
+        until(bob, lambda: heard == ["first", "second"])
+        assert bob.errors == [], "it was ended by us, and has not failed"
+    assert "failed" not in capfd.readouterr().err
