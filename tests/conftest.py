@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,10 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def nothing_left(own_folders: None) -> Iterator[None]:
     """Clients and servers that a test left open are closed, in the folders they were made in."""
     yield
+    if (panels := sys.modules.get("nbchat.ui.panel")) is not None:  # their threads end with them
+        for panel in list(panels._panels.values()):
+            with contextlib.suppress(nbchat.errors.NotConfirmed):
+                panel.close()
     for client in list(handles):
         client.close()
     for life in living():  # those that only their handlers kept

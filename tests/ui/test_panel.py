@@ -235,7 +235,7 @@ def test_what_the_page_says(server: nbchat.Server, page: Page) -> None:
     mark = "0123456789abcdef"
     ask(panel, {"type": "say", "mark": mark, "text": "from the box\nin two lines"})
     page.until(lambda: len(page.texts) == 1)
-    assert page.said[0][5:] == [0, mark]  # by which the page knows its own
+    assert page.said[0][5:] == [0, mark, "host"]  # by which the page knows its own
     ask(panel, {"type": "say", "mark": "f" * 16, "text": "x" * 20_000})
     page.until(lambda: len(page.refused) == 1)
     assert (page.refused[0]["text"], page.refused[0]["mark"]) == ("x" * 20_000, "f" * 16)
@@ -328,7 +328,8 @@ def test_what_a_replaced_panel_could_not_send_is_named_in_the_new_one(page: Page
         old.client.send("said in vain")
         with nbchat.serve(port=0, history=None) as other:
             # The old one's server stays away: another answers when the cell runs again.
-            panels._panels[(other.port, "ada", "lobby")] = panels._panels.pop(("class", "ada", "lobby"))
+            place = ("ada", "lobby", None)
+            panels._panels[(other.port, *place)] = panels._panels.pop(("class", *place))
             panel = nbchat.join(other, name="ada")
             (notice,) = [row.text for row in panel.client._state.transcript.rows if row.kind == "notice"]
             assert "'said in vain'" in notice

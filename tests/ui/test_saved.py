@@ -337,10 +337,10 @@ def test_where_no_chat_is_found_the_link_is_asked_for(
 class _Elsewhere(nbchat.Client):
     """As in a process without a server."""
 
-    def __init__(self, url: object, *rest: Any) -> None:
+    def __init__(self, url: object, *rest: Any, **more: Any) -> None:
         if not isinstance(url, Address):
             raise nbchat.errors.NoServerFound("No chat runs on this machine.")
-        super().__init__(url, *rest)
+        super().__init__(url, *rest, **more)
 
 
 def test_where_nobody_can_be_asked_it_fails_at_once(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_mention_rings_once_and_is_bold(server: nbchat.Server) -> None:
         assert bob._raw.count(b"\a") == 1
         assert b"\x1b[1mada (host): @Bob: two\x1b[0m" in bob._raw
         assert b"\x1b[1m    lines\x1b[0m\x07" in bob._raw
-        assert b"\x1b[36mada\x1b[0m: `@bob`" in bob._raw
+        assert b"\x1b[36mada\x1b[0m (host): `@bob`" in bob._raw
         assert b"\x1b[32mbob\x1b[0m: I am" in bob._raw
         assert b"\x1b[1mada (host): @bob before" not in bob._raw
 
