@@ -94,9 +94,10 @@ def painted(line: str, row: Row, me: str, *, calls: bool = False) -> str:
     colour = _MINE if row.name == me else _THEIRS
     if calls:
         return _all(line, _BOLD)
-    if not line.startswith(f"{name}:"):  # folded within the name
+    rest = line.removeprefix(name)
+    if rest == line or not rest.startswith((":", " (")):  # folded within the name; behind it its mark
         return line
-    return f"{colour}{name}{_END}{line[len(name) :]}"
+    return f"{colour}{name}{_END}{rest}"
 
 
 def _all(text: str, look: str) -> str:
