@@ -129,8 +129,7 @@ def test_a_mention_rings_once_and_is_bold(server: nbchat.Server) -> None:
             ada.send("@Bob: two\nlines")
             bob.expect("lines")
             bob.type("I am @bob\r")
-            bob.expect("I am @bob")
-            bob.expect("bob: I am @bob")
+            bob.expect("bob: I am @bob")  # the echo of the typing may come with it
             bob.type("quit\r")
             bob.rest()
         assert bob._raw.count(b"\a") == 1
