@@ -16,8 +16,8 @@ from nbchat.net import serve as servers
 from nbchat.net.clients import handles, living
 
 _MACHINE = re.compile(
-    r"notebooks/|tests/(ui/(?!test_(faces|render|terminal_strangers))|test_(examples|secrets)"
-    r"|net/test_(bounds|client|invites|lan|moderation|outages|process|server))"
+    r"notebooks/|tests/(ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))|test_(examples|secrets)"
+    r"|net/test_(client|invites|lan|moderation|outages|process|server))"
 )
 """Files whose tests use the chat's own ports, or the browser: of these one runs at a time."""
 
