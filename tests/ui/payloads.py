@@ -115,6 +115,6 @@ PAYLOADS: tuple[str, ...] = _LINKS + _ANGLES + _AUTO + _LINKS_MORE + _TAGS + _MA
 NAMES: tuple[str, ...] = (
     "script", "alert.1.", "onerror", "a-onclick-b", "constructor", "__proto__", "prototype", "toString", "javascript",
     "innerHTML", "null", "undefined", "NaN", "'-'a'-'", "a'.'b", "hasOwnProperty", "members", "ﷺ", "ﬀ", "𝐞𝐯𝐞",
-    "a" * 32, "a" + "\u0301" * 20, "שלום", "مرحبا", "ꙮ", "document", "-.-a-.-",
+    "a" * 32, "u" + "\u0301" * 20, "שלום", "مرحبا", "ꙮ", "document", "-.-o-.-",
 )  # fmt: skip
 """The nastiest names that the chat lets through."""

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from nbchat.net.invitation import Invitation
-from tests.ui.lab import CHROMIUM, browser
+from tests.ui.lab import CHROMIUM
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]
 LINK = "nbchat://192.168.1.5:14900?pin=sha256:" + "ab" * 32 + "#k=0a1b2c3d.abcdefghijklmnopqrstuvwxyz012345"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as chromium:
-        yield chromium
 
 
 @pytest.mark.parametrize("has_clipboard", [True, False], ids=["secure", "not secure"])

@@ -331,10 +331,10 @@ def _(text: str, folder: Path) -> str:
 
 class _Silent:
     def __init__(self, messages: list[Message]) -> None:
-        self._messages = messages
+        self.messages = messages
 
     def transcript(self) -> list[str]:
-        return [str(message) for message in self._messages]
+        return [str(message) for message in self.messages]
 
 
 # ── and what it does there ───────────────────────────────────────────────────────────────────────
