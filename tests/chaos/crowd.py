@@ -93,8 +93,10 @@ class Talker(threading.Thread):
     def run(self) -> None:
         try:
             with self._connect() as client:
-                for message in client.messages[: client._state.backlog]:  # listen() begins after these
-                    self._given(message)
+                before = client._listening._place.seq
+                for message in client.messages:
+                    if message.seq <= before:  # listen() begins after these
+                        self._given(message)
                 while not self._has_all():
                     self._round(client)
                 self._file.write("end\n")

@@ -101,7 +101,7 @@ async def _native(who: str, steps: list[tuple[str, Any]]) -> None:
         await asyncio.sleep(0)
         reason = conn._reason
         assert reason is None or isinstance(reason, ChatError), reason
-        assert 0 <= receiver._delay(0) <= 90
+        assert 0 <= receiver._backoff.delay(0) <= 90
     wire.lose()
     if receiver._hold is not None:
         receiver._hold.cancel()
