@@ -117,3 +117,14 @@ def test_a_reload_changes_nothing():
         "print(ada.wait_for(lambda message: True).text); bob.close(); ada.close(); server.stop()"
     )
     assert said == "True True True\nhi"
+
+
+def test_where_no_notebook_is_the_warning_points_to_the_callers_line():
+    said = python(
+        "import nbchat, warnings; server = nbchat.serve(port=0, history=None)\n"
+        "with warnings.catch_warnings(record=True) as told:\n"
+        "    warnings.simplefilter('always'); panel = nbchat.join(server)\n"
+        "print([each.filename for each in told if 'shows in a notebook' in str(each.message)])\n"
+        "panel.close(); server.stop()"
+    )
+    assert said == "['<string>']"

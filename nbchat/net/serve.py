@@ -102,7 +102,7 @@ def serve(
     is_told = old is not None and server._store is not None and server._store is old._store
     changed = _remember(options, server.port)
     if changed:
-        warnings.warn(changed, RuntimeWarning, stacklevel=2)
+        warnings.warn(changed, RuntimeWarning, stacklevel=_CALLER)
     if server._runner.damage and not is_told:
         warnings.warn(server._runner.damage, RuntimeWarning, stacklevel=_CALLER)
     if options.file is not None and (open_to := folders.exposed(options.file)):

@@ -279,7 +279,7 @@ def join(
             panel.client._state.touch()
     _panels[key] = panel
     if isinstance(panel.comm, DummyComm):  # ipywidgets' word for: there is no page
-        warnings.warn(_NO_NOTEBOOK, RuntimeWarning, stacklevel=2)
+        warnings.warn(_NO_NOTEBOOK, RuntimeWarning, stacklevel=3)  # above join() and its border
     return panel
 
 

@@ -45,8 +45,13 @@ def test_it_says_so_when_it_has_to_change() -> None:
         assert server.port == first
         link = server.invite()
     with nbchat.serve():
-        with pytest.warns(RuntimeWarning, match=f"'cs101' had port {first}.*listens on port {second}"):
+        with pytest.warns(
+            RuntimeWarning, match=f"'cs101' had port {first}.*listens on port {second}"
+        ) as told:
             server = nbchat.serve("cs101")
+        assert told[0].filename == __file__, (
+            "it points to the caller's line, not to the border around serve()"
+        )
         assert server.port == second
         with pytest.raises(nbchat.errors.NotTheServer, match="moved to another port"):
             nbchat.connect(link)
