@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8888
 FUZZ ?= 600
+HOSTS ?=
 CHAOS ?=  # for example: make chaos CHAOS='--kills 20 --messages 100000'
 
 QUICK := -m 'not browser' --ignore=tests/chaos --ignore=tests/fuzz
@@ -45,7 +46,7 @@ audit: $(VENV)/audit.ok  ## look for known weaknesses in what is installed
 hosts:  ## the panel in Voila and marimo, and with ipykernel 6 (environments of their own)
 	@$(MAKE) --no-print-directory VENV=.venv-kernel6 .venv-kernel6/kernel6.ok
 	@$(MAKE) --no-print-directory VENV=.venv-hosts .venv-hosts/hosts.ok
-	@NBCHAT_KERNEL6=$(CURDIR)/.venv-kernel6/bin/python .venv-hosts/bin/python -m pytest tests/hosts
+	@NBCHAT_KERNEL6=$(CURDIR)/.venv-kernel6/bin/python .venv-hosts/bin/python -m pytest tests/hosts $(HOSTS)
 
 chaos: $(VENV)/test.ok  ## try to break the delivery contract for some minutes: kills, cuts, stops, every byte
 	$(BIN)/python -m tests.chaos $(CHAOS)
