@@ -34,7 +34,7 @@ def join_again(client: Client) -> None:
         state.pending.clear()
         state.typing.clear()
         state.status, state.reason, state.cause = "connecting", "", ""
-        new = Receiver(old._target, state, old._wanted, exact=client._is_named)
+        new = Receiver(old._target, state, old._wanted, exact=old._exact, as_member=old._as_member)
         client._resume(new)
         state.touch()
     new.thread.start()
