@@ -144,3 +144,13 @@ def test_coroutines_of_the_time_before_end_also_if_a_handler_outlasts_it(
         until(bob, lambda: heard == ["first", "second"])
         assert bob.errors == [], "it was ended by us, and has not failed"
     assert "failed" not in capfd.readouterr().err
+
+
+def test_who_came_as_a_member_joins_again_as_one(server: nbchat.Server) -> None:
+    eve = nbchat.connect(server, name="eve", host=False)
+    server.kick("eve")
+    assert eve._state.wait(lambda: eve.status == "closed", 20)
+    join_again(eve)
+    assert eve._state.wait(lambda: eve.status == "connected", 20)
+    assert eve.role == "member"
+    eve.close()
