@@ -15,7 +15,7 @@ _EACH = 0.006
 """Seconds of chance before an attempt for each member of the room, so that a class is no stampede: some 30
 attempts in 100 ms, also of a class of 300 whose server stays away."""
 _LASTED = 5.0
-"""Seconds that a connection has to stand to count as good."""
+"""Seconds that a connection has to stand to count as good if nothing came of it."""
 _FREE = 5
 """Connections in a row that may stand for less: a Wi-Fi that changes breaks several."""
 
@@ -28,17 +28,19 @@ class Backoff:
         self.failed = 0
         """Attempts in a row that did not get in."""
         self.short = 0
-        """Connections in a row that stood for a moment only."""
+        """Connections in a row that stood for a moment only, and were of no use."""
         self.hint: float | None = None
         """Seconds after which the server asked to be tried again."""
 
-    def ended(self, stood: float | None) -> None:
-        """An attempt is over: the connection stood for so many seconds, None if it was never let in."""
+    def ended(self, stood: float | None, *, of_use: bool = False) -> None:
+        """An attempt is over: the connection stood for so many seconds, None if it was never let in. It was
+        ``of_use`` if a message came or was confirmed: a server that is killed again and again has then done
+        its work each time, and who waits for it waits for no longer than it takes to start."""
         if stood is None:
             self.failed += 1
         else:
             self.failed = 0
-            self.short = 0 if stood >= _LASTED else self.short + 1
+            self.short = 0 if of_use or stood >= _LASTED else self.short + 1
 
     def delay(self, members: int) -> float:
         """Seconds until the next attempt, in a room of so many."""

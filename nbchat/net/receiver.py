@@ -103,10 +103,14 @@ class Receiver:
         self._session: str | None = secrets.token_hex(16)
         self._follows = False
         self._kept: Path | None = None
+        self._may_be_known = False
+        """The server may know this session: it was one before, or the answer to its first hello was lost."""
         self._conn: NativeConnection | PlainConnection | None = None
         self._is_welcome = False
         self._was_welcome = False
         self._welcome_at = 0.0
+        self._was_of_use = False
+        """A message came on this connection, or was confirmed."""
         self._broke_off = False
         """The last connection stood and ended without a word before its welcome."""
         self.wall: Callable[[], float] = time.time
@@ -223,7 +227,12 @@ class Receiver:
             self._state.touch()
         self._questions.close()
         if self._kept is not None and not self._may_come_back and not self.gives_way:
-            is_welcome_back = error is None and self._final is None and not self._state.pending
+            is_welcome_back = (
+                self._may_be_known
+                and self._final is None
+                and not self._state.pending
+                and getattr(error, "code", None) not in ("banned", "kicked")
+            )
             with contextlib.suppress(OSError):
                 address.close(self._kept, is_welcome_back=is_welcome_back)
         if not self.first.done():
@@ -239,9 +248,10 @@ class Receiver:
                 return
             while self.gives_way and not self._closing.is_set():  # or two would fight for one session
                 await asyncio.sleep(0.02)
-            self._is_welcome = False
+            self._is_welcome = self._was_of_use = False
             reason = await self._attempt()
-            backoff.ended(time.monotonic() - self._welcome_at if self._is_welcome else None)
+            stood = time.monotonic() - self._welcome_at if self._is_welcome else None
+            backoff.ended(stood, of_use=self._was_of_use)
             self._is_welcome = False
             if self._closing.is_set() or self._final is not None:
                 return
@@ -285,6 +295,7 @@ class Receiver:
             watch.cancel()
             self._questions.broke()
         self._broke_off = ended is None and not self._is_welcome
+        self._may_be_known |= self._broke_off
         if self._broke_off:
             return Unreachable("The server hung up before it answered.")
         return ended
@@ -306,8 +317,13 @@ class Receiver:
             and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
             self._session = kept.session
+            self._may_be_known = True
             if not kept.closed:  # who was closed with a number behind its name may have lost the need for it
                 state.name = kept.name
+        if (
+            self._kept is None
+        ):  # now: the server may hold the name for this session, and we hear nothing of it
+            self._keep(state.room, state.name)
         return NativeConnection(
             self,
             where,
@@ -353,6 +369,7 @@ class Receiver:
             case Said() | Unknown():
                 state.transcript.apply(event)
                 if isinstance(event, Said):
+                    self._was_of_use = True
                     state.typing.pop(event.by, None)
                     if event.by == state.name:
                         self._settle(event.id, event.seq)
@@ -417,8 +434,8 @@ class Receiver:
             message.is_sent = False
         if isinstance(self._conn, NativeConnection):
             self._questions.again(self._conn)
-        if self._session is not None and not self._as_member:
-            self._keep(event)
+        self._may_be_known = True
+        self._keep(event.room, event.name)
 
     def _trimmed(self, head: int) -> None:
         state = self._state
@@ -428,16 +445,17 @@ class Receiver:
                 message.is_sent = False
         state.transcript.trim(head)
 
-    def _keep(self, event: Welcomed) -> None:
+    def _keep(self, room: str, name: str) -> None:
+        if self._session is None or self._as_member:
+            return
         where = self._where
         assert where is not None
-        kept = address.Kept(
-            os.getpid(), where.host, where.port, event.room, self._wanted, event.name, event.session
-        )
+        kept = address.Kept(os.getpid(), where.host, where.port, room, self._wanted, name, self._session)
         with contextlib.suppress(OSError):  # without the file a restart is a newcomer, no more
             self._kept = address.keep(self._kept, kept)
 
     def _settle(self, id: str, seq: int) -> None:
+        self._was_of_use = True
         if (message := self._state.pending.pop(id, None)) is not None:
             message.settle(seq)
 

@@ -43,6 +43,24 @@ def test_who_lets_us_in_and_hangs_up_is_tried_ever_less() -> None:
     assert backoff.delay(2) <= 90
 
 
+def test_a_server_that_did_its_work_is_tried_soon_however_often_it_is_killed() -> None:
+    backoff = Backoff(random.Random(1))
+    for _ in range(50):
+        backoff.ended(None)  # it starts
+        backoff.ended(0.1, of_use=True)
+    assert longest(backoff) <= 0.5
+
+
+def test_a_client_takes_a_confirmation_and_a_message_for_use(server: nbchat.Server) -> None:
+    with nbchat.connect(server, name="ada") as ada, nbchat.connect(server, name="bob") as bob:
+        receivers = [ada._receiver, bob._receiver]
+        assert [each._was_of_use for each in receivers] == [False, False]
+        message = ada.send("hello")
+        bob.wait_for(lambda each: each.text == "hello")
+        message.wait()
+        assert [each._was_of_use for each in receivers] == [True, True]
+
+
 def test_a_server_that_hangs_up_after_each_welcome_is_noticed() -> None:
     with HostileServer() as server, nbchat.connect(server.link, name="ada") as ada:
         backoff = ada._receiver._backoff

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 import nbchat
 from nbchat.net import address
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Fate, Proxy, untouched
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
 DAY = 86_400.0
@@ -136,6 +137,33 @@ def test_old_sessions_of_dead_processes_are_removed() -> None:
     os.utime(path, (time.time() - 2 * DAY, time.time() - 2 * DAY))
     address.keep(None, kept)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("at", [1, 100, 300, 500, 700, 1000])
+def test_a_connection_that_breaks_before_the_first_answer_costs_nobody_its_name(at: int) -> None:
+    """The server may hold the name by then, and only this session has it."""
+    with nbchat.serve("class", port=None, history=None) as server, Proxy(server.port) as proxy:
+        link = proxy.link(server.invite())
+        proxy.fates = lambda: Fate(at=at)
+        with contextlib.suppress(nbchat.errors.Unreachable):
+            nbchat.connect(link, name="ada").close()
+        proxy.fates = untouched
+        with nbchat.connect(link, name="ada") as ada:  # a session of before, from here on
+            assert ada.name == "ada"
+        proxy.fates = lambda: Fate(at=at)
+        with contextlib.suppress(nbchat.errors.Unreachable):
+            nbchat.connect(link, name="ada").close()
+        proxy.fates = untouched
+        with nbchat.connect(link, name="ada") as ada:
+            assert ada.name == "ada"
+
+
+def test_who_never_reached_a_server_leaves_no_session(server: nbchat.Server) -> None:
+    link = server.invite()
+    server.stop()
+    with pytest.raises(nbchat.errors.Unreachable):
+        nbchat.connect(link, name="ada")
+    assert list(address._folder().glob("nbchat-session-*")) == []
 
 
 # ── the disk ────────────────────────────────────────────────────────────────────────────────────
