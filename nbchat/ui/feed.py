@@ -242,7 +242,7 @@ class Feed:
             left = until and max(0.0, until / 1000 - time.time())
             retry_in = max(0.0, state.retry_at - time.monotonic())
             news["state"] = {**fact, "retry_in": retry_in, "rules": {**fact["rules"], "left": left}}
-        typing = [name for name, heard in state.typing.items() if heard > self._typing_at]
+        typing = [str(name) for name, heard in state.typing.items() if heard > self._typing_at]
         if typing:
             self._typing_at = max(state.typing[name] for name in typing)
             news["typing"] = typing
@@ -343,12 +343,13 @@ class Feed:
             if message is None:
                 if row.kind in ("joined", "left"):
                     self._know((row.name,))
-                packed.append([_KINDS[row.kind], row.text or row.name, *(row.gone or ())])
+                packed.append([_KINDS[row.kind], str(row.text or row.name), *(row.gone or ())])
                 size += 40 + 9 * len(row.gone or ())
                 continue
             self._know((message.by,))
             html = self.html(message.text) if message.text else ""
-            entry = ["s", message.by, html, message.ms - base, message.seq]
+            # A plain string: of one that knows its role marimo makes an object.
+            entry = ["s", str(message.by), html, message.ms - base, message.seq]
             is_own = message.by == self._state.name
             is_mention = not is_own and mentions.is_mentioned(message.text, self._state.name, self._callable)
             mark = marks(message.by)

@@ -22,6 +22,16 @@ PATIENCE = 20
 HISTORY = 2**52
 
 
+def is_plain(value: object) -> bool:
+    """Whether there is nothing in it but what JSON has, of no class of our own: hosts encode those as they
+    like."""
+    if type(value) in (list, tuple):
+        return all(map(is_plain, value))  # type: ignore[call-overload]
+    if type(value) is dict:
+        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
+    return type(value) in (str, int, float, bool, type(None))
+
+
 class Page:
     """A page that shows what it gets, by the rules of page/rows.js."""
 
@@ -43,6 +53,7 @@ class Page:
 
     def take(self, news: dict[str, Any]) -> None:
         assert news["type"] == "news"
+        assert is_plain(news)
         self.count += 1
         parts = self.facts.keys() & news.keys()
         if len(parts) < 3 and news["facts"] != self.told + bool(parts):
