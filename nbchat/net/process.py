@@ -179,7 +179,7 @@ class ServerProcess:
 
     # ── orders and answers ──
 
-    def _ask(self, what: What, kind: type[T] | None, patience: float = START) -> T:
+    def _ask(self, what: What, kind: type[T] | None, patience: float | None = None) -> T:
         """Give an order, wait for the answer, and return it as its type."""
         future: Future[Answer] = Future()
         with self._lock:
@@ -193,7 +193,7 @@ class ServerProcess:
                 while line:
                     line = line[_pipe(self._child.stdin).write(line) :]
         try:
-            answer = future.result(patience)
+            answer = future.result(START if patience is None else patience)
         except TimeoutError:
             raise UsageError(
                 f"The server's process ({self._child.pid}) does not answer. To end it: server.stop()"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,9 +58,9 @@ def chromium() -> Iterator[Browser]:
 Opener = Callable[..., lab.Notebook]
 
 
-@pytest.fixture
-def opener(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
-    """Opens notebooks with a panel; their kernels end with the test, the last one first."""
+@contextlib.contextmanager
+def opening(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
+    """Opens notebooks with a panel; their kernels end with it, the last one first."""
     opened: list[lab.Notebook] = []
 
     def open_notebook(name: str, *cells: str, **options: Any) -> lab.Notebook:
@@ -69,6 +70,12 @@ def opener(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
     yield open_notebook
     for notebook in reversed(opened):
         notebook.close()
+
+
+@pytest.fixture
+def opener(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
+    with opening(chromium, jupyter) as opener:
+        yield opener
 
 
 @pytest.fixture(scope="module")

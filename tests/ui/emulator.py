@@ -59,14 +59,19 @@ class Emulator(pyte.HistoryScreen):  # type: ignore[misc]
     @property
     def rows(self) -> list[str]:
         """Everything that can be read, scrolled away or not, without the blanks at the right."""
-        scrolled = ["".join(row[x].data for x in range(self.columns)).rstrip() for row in self.history.top]
-        return [*scrolled, *(line.rstrip() for line in self.display)]
+        buffer = self.buffer  # it has no rows that nothing was drawn in
+        return [*map(_text, self.history.top), *(_text(buffer.get(y, {})) for y in range(self.lines))]
 
     @property
     def styles(self) -> set[object]:
         """How characters are drawn, apart from what they are."""
         every = [*self.history.top, *(self.buffer[y] for y in range(self.lines))]
         return {char._replace(data="") for row in every for char in row.values() if char.data.strip()}
+
+
+def _text(row: dict[int, pyte.screens.Char]) -> str:
+    cells = (row[x].data if x in row else " " for x in range(max(row, default=-1) + 1))
+    return "".join(cells).rstrip()
 
 
 def sequences(text: str) -> set[str]:

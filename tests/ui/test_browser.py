@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.ui import lab
-from tests.ui.conftest import Opener
+from tests.ui.conftest import Opener, opening
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SERVE = "import nbchat\nserver = nbchat.serve(port=0)"
-JOIN = "import nbchat\npanel = nbchat.join(name={!r})\npanel"
+SERVE = "import nbchat\nserver = nbchat.serve({!r}, history=None, port=0, limits=nbchat.Limits(grace={}))"
+JOIN = "import nbchat\npanel = nbchat.join({!r}, name={!r})\npanel"
 BOTH = pytest.mark.parametrize("classic", [False, True], ids=["lab", "notebook"])
 
 
-def pair(opener: Opener, *, classic: bool = False) -> tuple[lab.Notebook, lab.Notebook]:
-    first = opener("first", SERVE, JOIN.format("ada"), classic=classic)
-    return first, opener("second", JOIN.format("bob"), classic=classic)
+Pair = tuple[lab.Notebook, lab.Notebook]
 
 
-@BOTH
-def test_two_notebooks_talk(opener: Opener, classic: bool) -> None:
-    first, second = pair(opener, classic=classic)
+def pair(opener: Opener, chat: str, *, classic: bool = False, grace: float = 15) -> Pair:
+    first = opener(f"{chat}-1", SERVE.format(chat, grace), JOIN.format(chat, "ada"), classic=classic)
+    return first, opener(f"{chat}-2", JOIN.format(chat, "bob"), classic=classic)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["lab", "notebook"])
+def two(request: pytest.FixtureRequest, chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Pair]:
+    """Two notebooks that talk, in one host after the other."""
+    with opening(chromium, jupyter) as opener:
+        yield pair(opener, f"two-{request.param}", classic=request.param)
+
+
+def test_two_notebooks_talk(two: Pair) -> None:
+    first, second = two
+    before = first.texts.count()
     first.say("hello from the first")
     expect(second.texts.last).to_have_text("hello from the first")
     second.say("hello\nin two lines <b>not bold</b>")
     expect(first.texts.last).to_have_text("hello\nin two lines <b>not bold</b>", use_inner_text=True)
 
     for notebook in (first, second):
-        assert notebook.texts.all_inner_texts() == [
+        assert notebook.texts.all_inner_texts()[before:] == [
             "hello from the first",
             "hello\nin two lines <b>not bold</b>",
         ]
@@ -54,7 +65,7 @@ def test_two_notebooks_talk(opener: Opener, classic: bool) -> None:
 
 @BOTH
 def test_pages_come_and_go(opener: Opener, classic: bool) -> None:
-    first, second = pair(opener, classic=classic)
+    first, second = pair(opener, f"pages-{classic}", classic=classic)
     for number in range(3):
         first.say(f"message {number}")
         expect(second.texts.last).to_have_text(f"message {number}")
@@ -108,7 +119,7 @@ def test_pages_come_and_go(opener: Opener, classic: bool) -> None:
 
 
 def test_a_restarted_kernel_is_told(opener: Opener) -> None:
-    first, second = pair(opener)
+    first, second = pair(opener, "restarted", grace=1)
     second.page.clock.install()
     second.page.evaluate(
         """() => {
@@ -132,20 +143,19 @@ BUSY = {
 }
 
 
-@BOTH
 @pytest.mark.parametrize("cell", BUSY)
-def test_a_busy_notebook_talks(opener: Opener, tmp_path: Path, classic: bool, cell: str) -> None:
+def test_a_busy_notebook_talks(two: Pair, tmp_path: Path, cell: str) -> None:
     """With ipykernel 7 widgets have a thread of their own. The cells run until they are told to end, so what
     is seen before that was seen beside them."""
-    first, second = pair(opener, classic=classic)
+    first, second = two
     end = tmp_path / "end"
     for notebook in (first, second):
         notebook.start(BUSY[cell].format(str(end)))
     for number in range(3):
-        first.say(f"question {number}")
-        expect(second.texts.last).to_have_text(f"question {number}")
-        second.say(f"answer {number}")
-        expect(first.texts.last).to_have_text(f"answer {number}")
+        first.say(f"{cell} {number}?")
+        expect(second.texts.last).to_have_text(f"{cell} {number}?")
+        second.say(f"{cell} {number}.")
+        expect(first.texts.last).to_have_text(f"{cell} {number}.")
     expect(first.panel.locator(".nbchat-pale")).to_have_count(0)
     end.touch()
     for notebook in (first, second):

@@ -71,6 +71,8 @@ def test_ctrl_z_goes_back_to_the_shell_and_fg_to_the_chat(server: nbchat.Server)
         shell.expect("half")
         shell.type(" a line\r")
         assert ada.wait_for(lambda message: message.by == "bob").text == "half a line"
+        shell.expect("bob: half a line")  # while a line is printed the system has the keys
+        shell.expect("bob>")
         shell.type("\x04")
         shell.expect("shell$ ")
         shell.type("exit\n")
