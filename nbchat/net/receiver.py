@@ -143,6 +143,11 @@ class Receiver:
 
     # ── for other threads ──
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was ended for good, by the server or here."""
+        return self._final is not None or self._state.status == "closed"
+
     def flush(self) -> None:
         """There is something to send."""
         with self._flush_lock:
@@ -219,13 +224,8 @@ class Receiver:
 
     def _finish(self, error: BaseException | None) -> None:
         reason = str(error) if error is not None else self._final or "closed here"
-        with self._state.changed:
-            self._state.status, self._state.reason = "closed", reason
-            self._state.cause = _cause(error) if error is not None else self._final_code
-            if not self.gives_way:
-                self._state.give_up()
-            self._state.touch()
-        self._questions.close()
+        # First its file: who sees that this one is closed, and joins again, must not find a session in it
+        # that is over.
         if self._kept is not None and not self._may_come_back and not self.gives_way:
             is_welcome_back = (
                 self._may_be_known
@@ -235,6 +235,13 @@ class Receiver:
             )
             with contextlib.suppress(OSError):
                 address.close(self._kept, is_welcome_back=is_welcome_back)
+        with self._state.changed:
+            self._state.status, self._state.reason = "closed", reason
+            self._state.cause = _cause(error) if error is not None else self._final_code
+            if not self.gives_way:
+                self._state.give_up()
+            self._state.touch()
+        self._questions.close()
         if not self.first.done():
             self.first.set_exception(error or Closed("The client was closed."))
 

@@ -68,7 +68,7 @@ def _receiver() -> tuple[Receiver, State]:
     state = State("ada", "lobby")
     receiver = Receiver(address.Target("nbchat://127.0.0.1:1#k=key.secret"), state, "ada", exact=False)
     receiver._loop = asyncio.get_running_loop()
-    receiver._keep = lambda event: None  # type: ignore[method-assign]
+    receiver._keep = lambda room, name: None  # type: ignore[method-assign]
     return receiver, state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -60,6 +61,20 @@ def test_kick(chat: nbchat.Server) -> None:
     shows(ada, "The host removed bob from the room")
     with member(chat, "bob") as again:  # by hand
         assert again.send("back").wait().seq == 2
+
+
+def test_who_was_removed_a_moment_ago_is_a_newcomer(chat: nbchat.Server) -> None:
+    """Its thread may still be there; what it was is over."""
+    bob, goes = member(chat, "bob"), threading.Event()
+    bob._receiver._questions.close = lambda: goes.wait(PATIENCE)  # type: ignore[method-assign,assignment]
+    chat.kick("bob")
+    until(bob, lambda: bob.status == "closed")
+    try:
+        assert bob._receiver.thread.is_alive()
+        with member(chat, "bob") as again:
+            assert again.send("back").wait().seq
+    finally:
+        goes.set()
 
 
 def test_ban(chat: nbchat.Server) -> None:
