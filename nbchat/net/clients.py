@@ -91,7 +91,7 @@ def predecessor(url: object, name: str, room: str) -> Life | None:
         if life.name is not None
         and names.skeleton(life.name) == mark
         and not life.state.is_shown
-        and not life.receiver.is_over  # removed a moment ago, its thread still there: its session is of no use
+        and not life.receiver.is_over  # its thread may still end; its session is of no use
     ]
     if not found:
         return None
