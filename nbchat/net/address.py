@@ -253,9 +253,9 @@ class Target:
     def _nobody(self) -> str:
         if self._name is None:
             return (
-                "No chat runs on this machine. Start one with nbchat.serve() in a notebook, or paste the "
-                "link you were given: nbchat.join('nbchat://…'). So that it does not stand in the cell, put "
-                "it into the variable NBCHAT_URL, or into a file: nbchat.join(pathlib.Path('link.txt'))."
+                "No chat runs on this machine. Start one with nbchat.serve(), or paste the link you were "
+                "given: nbchat.join('nbchat://…'). The variable NBCHAT_URL keeps it out of sight, or a file: "
+                "nbchat.join(pathlib.Path('link.txt'))."
             )
         others = [server.label for server in running()]
         rest = f" These run: {', '.join(others)}." if others else ""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import codecs
 import getpass
 import os
+import re
 import shlex
 import signal
 import sys
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except ChatError as error:
-        _complain(str(error))
+        _complain(_as_commands(str(error)))
         return 1
     except KeyboardInterrupt:
         return 0
@@ -85,7 +87,7 @@ def _serve(parsed: argparse.Namespace) -> int:
             keep=parsed.keep,
         )
     for warning in caught:
-        _complain(str(warning.message))
+        _complain(_as_commands(str(warning.message)))
     with server:
         is_networked = bool(server._options.lan)
         title = f"the chat {server.name!r}" if server.name else "a nameless chat"
@@ -104,6 +106,7 @@ def _serve(parsed: argparse.Namespace) -> int:
         print("Ctrl-C stops it.", flush=True)
         while not stop.wait(3600):
             pass
+    print("The chat has stopped.")
     return 0
 
 
@@ -149,6 +152,23 @@ def _typed_link() -> str:
     return line.decode(errors="replace").strip()
 
 
+_CALL = re.compile(r"nbchat\.(serve|join)\(([^()]*)\)")
+
+
+def _as_commands(words: str) -> str:
+    """An error's words with what to type here: ``nbchat serve cs101`` for ``nbchat.serve('cs101')``. What
+    has no command stays."""
+
+    def command(call: re.Match[str]) -> str:
+        try:
+            given = ast.literal_eval(f"[{call[2]}]")
+        except (SyntaxError, ValueError):
+            return call[0]
+        return shlex.join(["nbchat", call[1], *map(str, given)])
+
+    return _CALL.sub(command, words)
+
+
 def _complain(why: str) -> None:
     complain(why, is_folded=False)  # paths and commands in it are to be copied
 
@@ -173,10 +193,17 @@ def _keep(text: str) -> int | timedelta:
     return timedelta(days=number) if text.endswith("d") else number
 
 
+def _help(parser: argparse.ArgumentParser) -> int:
+    """No command was given: which there are."""
+    parser.print_help(sys.stderr)
+    return 2
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="nbchat", description="Chat between notebooks and terminals.")
     parser.add_argument("--version", action="version", version=f"nbchat {nbchat.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(run=lambda _: _help(parser))
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="start a chat on this machine")
     serve.add_argument(

@@ -99,6 +99,23 @@ def test_a_link_in_a_file_leaves_the_lines_after_it(
         assert os.read(stream.fileno(), 100) == b"rest\n"
 
 
+def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "start a chat on this machine" in said.err
+    assert "join a chat" in said.err
+
+
+def test_errors_say_what_is_typed_here() -> None:
+    assert cli._as_commands("Start it with nbchat.serve('two words').") == (
+        "Start it with nbchat serve 'two words'."
+    )
+    assert cli._as_commands("nbchat.serve() or nbchat.serve(process=False)") == (
+        "nbchat serve or nbchat.serve(process=False)"
+    )
+
+
 def test_help_says_where_a_link_can_be(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["join", "--help"])

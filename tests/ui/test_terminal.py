@@ -284,6 +284,7 @@ def test_errors_are_one_line(server: nbchat.Server) -> None:
     nowhere = pipe("nowhere", lines="")
     assert nowhere.returncode == 1
     assert nowhere.stderr.startswith("nbchat: No chat named 'nowhere' runs on this machine.")
+    assert nowhere.stderr.endswith("Start it with nbchat serve nowhere.\n")  # as it is typed here
     assert nowhere.stderr.count("\n") == 1
 
 
@@ -308,5 +309,6 @@ def test_serve_from_the_command_line() -> None:
             by_link.send("hello").wait()
             assert by_name.wait_for(lambda message: True).text == "hello"
         serving.type("\x03")
+        serving.expect("The chat has stopped.")
         assert "Traceback" not in serving.rest()
         assert serving.process.wait(PATIENCE) == 0
