@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,12 +10,16 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbchat
+from nbchat.core import keys
+from nbchat.net import networks
 from nbchat.net.address import parse
 from tests.net.helpers import PATIENCE, Raw, until
+from tests.net.sealing import Sealed
 from tests.net.strangers.conftest import Scene, bare, rest
 
 MakeScene = Callable[..., AbstractContextManager[Scene]]
@@ -28,6 +33,10 @@ print(server.invite(), flush=True)
 sys.stdin.read()
 server.stop()
 """
+
+
+def line(frame: dict[str, Any]) -> bytes:
+    return json.dumps(frame).encode() + b"\n"
 
 
 def peak(pid: int) -> int:
@@ -76,6 +85,35 @@ def pour(link: str, who: str, total: int) -> None:
         else:
             assert raw.is_at_end()
         raw.close(reset=True)
+
+
+# ── TLS that says nothing ──
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+@pytest.mark.parametrize("who", ["nobody", "member"])
+def test_new_keys_without_end_are_stopped(
+    make_scene: MakeScene, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyUpdates carry no text, so no rule of the chat sees them; each costs the server as much as a message."""
+    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    with make_scene(lan=True, hello=PATIENCE) as scene, scene.attack("TLS records with nothing in them"):
+        where = parse(scene.link)
+        peer = Sealed((where.host, where.port), tmp_path, PATIENCE)
+        sealer, join = peer.sealer, []
+        if who == "member":
+            nonce = "0" * 32
+            peer.socket.sendall(sealer.say(line({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce})))
+            theirs = json.loads(peer.receive())["nonce"]
+            proof = keys.client_proof(where.secret, nonce, theirs)
+            peer.socket.sendall(sealer.say(line({"type": "join", "name": "eve", "proof": proof})))
+            join = [json.loads(peer.receive())["type"]]
+        assert join == ["welcome"] * (who == "member")
+        flood = b"".join(sealer.key_update() for _ in range(20_000))
+        with suppress(ConnectionError):
+            peer.socket.sendall(flood)
+        rest(peer.socket)  # in time: before `hello` is over, and a member has no such time
+        peer.close()
 
 
 # ── a member who never stops ────────────────────────────────────────────────────────────────────
