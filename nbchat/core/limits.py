@@ -148,8 +148,8 @@ EVENT_LINE = 2 * 1024 * KiB
 """One line from a server: a page is cut at a ring's size, and one message of the longest is more."""
 
 SHAKING_HANDS = 16 * KiB
-"""Bytes of TLS's handshake from a client, headers included: ours takes some 500, one with the largest keys and a
-second try 4 KiB."""
+"""Bytes of TLS's handshake from a client, headers included: ours takes some 500, one with the largest keys
+and a second try 4 KiB."""
 
 SILENT_STRANGER = 4 * KiB
 """Bytes of TLS after its handshake that give no clear text (new keys, mostly), of who has proved no key: some
@@ -159,8 +159,8 @@ SILENT_MEMBER = 16 * KiB
 """The same of a member, forgotten within a minute: other programs may renew their keys as they like."""
 
 THIN = 1 * KiB
-"""Bytes of clear text in a record of TLS below which it counts as thin: a line is one record, and in pieces it
-has a few such."""
+"""Bytes of clear text in a record of TLS below which it counts as thin: a line is one record, and in pieces
+it has a few such."""
 
 DEPTH = 16
 """Nesting of JSON in one line; nothing of ours goes beyond 4."""

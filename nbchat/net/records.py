@@ -1,8 +1,8 @@
-"""How much of TLS a peer may send that says nothing: records without clear text, and records with hardly any.
+"""How much of TLS a peer may send that says nothing: records without clear text, or with hardly any.
 
-Each record costs a server about the same, whatever is in it; one that asks for new keys (KeyUpdate) costs most,
-and its clear text is empty, so no rule of the chat ever sees it. Here they are counted. No program that speaks
-TLS comes near these bounds: between two people a record carries a line, and keys are renewed after gigabytes.
+Each record costs a server about the same, whatever is in it; one that asks for new keys (KeyUpdate) costs
+most, and it has no clear text, so no rule of the chat ever sees it. Here they are counted. No program that
+speaks TLS comes near these bounds: a record carries a line, and keys are renewed after gigabytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TLS's records at the server's layer: those that say nothing are few, and none keeps the loop from others."""
+"""TLS's records at the server's layer: those that say nothing are few, and none holds the loop."""
 
 from __future__ import annotations
 
@@ -80,15 +80,17 @@ def _in_turn(sealer: Sealer) -> Callable[[], bytes]:
     return lambda: sealer.say(b"x") if next(rounds) % 40 == 0 else sealer.key_update()
 
 
+def _in_bytes(sealer: Sealer) -> Callable[[], bytes]:
+    """New keys as a message of 64 KiB, of which each record brings one byte."""
+    message = iter(b"\x18\x00\xff\xff" + bytes(1 << 16))
+    return lambda: sealer.seal(sealing.HANDSHAKE, bytes([next(message)]))
+
+
 SILENT: dict[str, Callable[[Sealer], Callable[[], bytes]]] = {
     "new keys": lambda sealer: sealer.key_update,
     "empty records": lambda sealer: lambda: sealer.seal(sealing.CLEAR, b""),
     "nothing but padding": lambda sealer: lambda: sealer.seal(sealing.CLEAR, b"", padding=500),
-    "a message in bytes": lambda sealer: (
-        lambda bytes_=iter(b"\x18\x00\xff\xff" + bytes(1 << 20)): sealer.seal(  # type: ignore[misc]
-            sealing.HANDSHAKE, bytes([next(bytes_)])
-        )
-    ),
+    "a message in bytes": _in_bytes,
     "warnings": lambda sealer: lambda: sealer.seal(sealing.ALERT, b"\x01\x5a"),
     "changes of a cipher": lambda sealer: lambda: sealing.header(20, 1) + b"\x01",
     "tickets": lambda sealer: lambda: sealer.seal(sealing.HANDSHAKE, b"\x04\x00\x00\x00"),
@@ -169,7 +171,7 @@ def test_a_handshake_without_end_ends(size: int) -> None:
 
 
 def test_the_loop_has_a_turn_between_some_records(tmp_path: Path) -> None:
-    """What one read brings, and be it thousands of records, is taken up in pieces; nothing is read meanwhile."""
+    """What one read brings, be it thousands of records, is taken up in pieces; nothing is read meanwhile."""
     peer = Peer(tmp_path)
     said = bytes(range(256))
 

@@ -95,7 +95,7 @@ def pour(link: str, who: str, total: int) -> None:
 def test_new_keys_without_end_are_stopped(
     make_scene: MakeScene, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KeyUpdates carry no text, so no rule of the chat sees them; each costs the server as much as a message."""
+    """KeyUpdates carry no text, so no rule of the chat sees them; each costs as much as a message."""
     monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
     with make_scene(lan=True, hello=PATIENCE) as scene, scene.attack("TLS records with nothing in them"):
         where = parse(scene.link)
@@ -103,7 +103,9 @@ def test_new_keys_without_end_are_stopped(
         sealer, join = peer.sealer, []
         if who == "member":
             nonce = "0" * 32
-            peer.socket.sendall(sealer.say(line({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce})))
+            peer.socket.sendall(
+                sealer.say(line({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce}))
+            )
             theirs = json.loads(peer.receive())["nonce"]
             proof = keys.client_proof(where.secret, nonce, theirs)
             peer.socket.sendall(sealer.say(line({"type": "join", "name": "eve", "proof": proof})))
