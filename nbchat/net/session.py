@@ -186,7 +186,8 @@ class Connection(asyncio.Protocol):
     async def writable(self) -> None:
         """Return when the socket takes more; cancelled when the connection ends."""
         while self.is_full and self.is_open:
-            self._drained = self._shell.loop.create_future()
+            if self._drained is None or self._drained.done():  # others may wait as well
+                self._drained = self._shell.loop.create_future()
             await self._drained
 
     def pause_reading(self) -> None:
