@@ -55,6 +55,8 @@ log = logging.getLogger("nbchat")
 _TRIM = 60.0
 """Seconds between two looks for messages that are older than the host wants to keep: after each that finds
 some the whole file is gone through, so that nothing is left of their texts."""
+_PAGE_COST = 2.0
+"""What the largest page counts against the rate, in requests; a small one counts as one."""
 _RETRY = 1.0
 """Seconds before a store that could not be read is asked again."""
 
@@ -263,25 +265,29 @@ class Shell:
         conn: Connection = effect.conn  # type: ignore[assignment]
         try:
             await conn.writable()
-            page = await self._page(effect)
+            page, part = await self._page(effect)
         except StoreError as error:
             conn.tell(Refused(code="storage_down", text=str(error), fatal=False))
         else:
+            conn.charge(_PAGE_COST * part - 1)
             conn.tell(page)
         finally:
             conn.is_asking = False
         conn.go_on()
 
-    async def _page(self, effect: Fetch) -> Paged:
-        """No more than asked for, and no more bytes than one write has (but one event), since the page of a
-        peer that does not read is held in memory; nor more than a client reads in one line."""
+    async def _page(self, effect: Fetch) -> tuple[Paged, float]:
+        """A page, and which part of the largest it is, in bytes or in messages, whichever is more. No more
+        than asked for, and no more bytes than one write has (but one event), since the page of a peer that
+        does not read is held in memory; nor more than a client reads in one line."""
         store, room, limit = self._store, effect.room, effect.limit
         most = min(self.limits.write, EVENT_LINE - KiB)
         events = await store.history(room, before=effect.before, limit=limit + 1, size=most)
         more = len(events) > limit
         if events and not more and events[0].seq > 1:  # the end of the log, or of what fits
             more = bool(await store.history(room, before=events[0].seq, limit=1))
-        return Paged(events=[msgspec.Raw(_line(event)) for event in events[-limit:]], more=more)
+        lines = [_line(event) for event in events[-limit:]]
+        part = max(sum(map(len, lines)) / most, len(lines) / self.limits.page)
+        return Paged(events=[msgspec.Raw(line) for line in lines], more=more), part
 
     # ── rooms ──
 

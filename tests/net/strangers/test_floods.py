@@ -168,6 +168,23 @@ def count_requests(shell: object, seen: list[object]) -> None:
     hub.handle, hub.refuse = handled, refused
 
 
+@pytest.mark.parametrize(("limit", "pages"), [(10, 20), (5, 40), (1, 40)])
+@pytest.mark.parametrize("bound", ["messages", "bytes"])
+def test_pages_count_by_what_they_cost(make_scene: MakeScene, bound: str, limit: int, pages: int) -> None:
+    """The largest counts as two requests: of 40 at once that is 20, and then nothing is read from it."""
+    bounds = {"page": 10} if bound == "messages" else {"write": 33_000}
+    with make_scene(**bounds, **SLOW) as scene, scene.attack(stores=12):
+        for message in [scene.ada.send("x" * 3000) for _ in range(12)]:
+            message.wait()
+        eve = Raw(scene.link, "eve", after=12)
+        eve.send(*[{"type": "page", "limit": limit}] * 60)
+        answers = []
+        while not answers or answers[-1] != "slow":
+            answers.append(eve.receive()["type"])
+        assert pages <= answers.count("paged") <= pages * 1.1
+        eve.close(reset=True)
+
+
 def test_a_flood_of_joins_shuts_nobody_out(make_scene: MakeScene) -> None:
     """Who comes and drops again and again leaves a place taken each time; the oldest are given up."""
     with make_scene(members=8, grace=PATIENCE) as scene:
