@@ -205,15 +205,12 @@ class Secured(asyncio.Protocol):
                 self._tls.write(data)
                 self._raw.write(self._outgoing.read())
                 return
-            # The buffer keeps the largest size that it ever had.
-            parts, view = [], memoryview(data)
+            view = memoryview(data)  # in slices: the buffer keeps the largest size that it ever had
             for start in range(0, len(data), _SLICE):
                 self._tls.write(view[start : start + _SLICE])
-                parts.append(self._outgoing.read())
+                self._raw.write(self._outgoing.read())
         except ssl.SSLError:  # one connection's trouble is not the others'
             self._raw.abort()
-        else:
-            self._raw.write(b"".join(parts))
 
     def close(self) -> None:
         if self._raw is not None and not self._raw.is_closing():
