@@ -69,7 +69,7 @@ class Limits:
     """Who comes from one place (key and address), says goodbye within a minute, and that again: a class that
     tries it out. Of more the next waits; they are forgotten within 50 s."""
     page: int = 500
-    """Messages in one page of history."""
+    """Messages in one page of history. The largest page, by that or by ``write``, counts as two requests."""
     backlog: int = 50
     """Messages a newcomer is shown unasked: a screen or two."""
     rooms: int = 1000
@@ -84,7 +84,8 @@ class Limits:
     ring: int = 1024 * KiB
     """A room's recent bytes in memory: a slow reader may be that far behind before the store feeds it."""
     write: int = 256 * KiB
-    """The most that one catching-up write hands to the kernel: what a stalled peer costs at most."""
+    """The most that one catching-up write hands to the kernel, and a page of history has: what a stalled peer
+    costs at most."""
     send_buffer: int = 128 * KiB
     """SO_SNDBUF: without it the kernel keeps up to 4 MB for each stalled peer."""
     plain_write: int = 1024
