@@ -122,7 +122,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     limits = {field.name: field.default for field in fields(nbchat.Limits)}
     told = {row[0].strip("`"): float(row[1]) for row in rows("Limits") if row[0] != "limit"}
     assert told == {name: limits[name] for name in told}
-    assert set(limits) - set(told) == {"ring", "write", "send_buffer", "file"}, "what a peer cannot notice"
+    assert set(limits) - set(told) == {"ring", "send_buffer", "file"}, "what a peer cannot notice"
 
 
 def test_the_small_client_is_the_one_in_the_examples() -> None:

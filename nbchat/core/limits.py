@@ -69,7 +69,7 @@ class Limits:
     """Who comes from one place (key and address), says goodbye within a minute, and that again: a class that
     tries it out. Of more the next waits; they are forgotten within 50 s."""
     page: int = 500
-    """Messages in one page of history."""
+    """Messages in one page of history. The largest page, by that or by ``write``, counts as two requests."""
     backlog: int = 50
     """Messages a newcomer is shown unasked: a screen or two."""
     rooms: int = 1000
@@ -84,7 +84,8 @@ class Limits:
     ring: int = 1024 * KiB
     """A room's recent bytes in memory: a slow reader may be that far behind before the store feeds it."""
     write: int = 256 * KiB
-    """The most that one catching-up write hands to the kernel: what a stalled peer costs at most."""
+    """The most that one catching-up write hands to the kernel, and a page of history has: what a stalled peer
+    costs at most."""
     send_buffer: int = 128 * KiB
     """SO_SNDBUF: without it the kernel keeps up to 4 MB for each stalled peer."""
     plain_write: int = 1024
@@ -146,6 +147,21 @@ KNOWN = 10_000
 
 EVENT_LINE = 2 * 1024 * KiB
 """One line from a server: a page is cut at a ring's size, and one message of the longest is more."""
+
+SHAKING_HANDS = 16 * KiB
+"""Bytes of TLS's handshake from a client, headers included: ours takes some 500, one with the largest keys
+and a second try 4 KiB."""
+
+SILENT_STRANGER = 4 * KiB
+"""Bytes of TLS after its handshake that give no clear text (new keys, mostly), of who has proved no key: some
+150 new keys, a few milliseconds; nobody needs one."""
+
+SILENT_MEMBER = 16 * KiB
+"""The same of a member, forgotten within a minute: other programs may renew their keys as they like."""
+
+THIN = 1 * KiB
+"""Bytes of clear text in a record of TLS below which it counts as thin: a line is one record, and in pieces
+it has a few such."""
 
 DEPTH = 16
 """Nesting of JSON in one line; nothing of ours goes beyond 4."""

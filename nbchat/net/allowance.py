@@ -81,6 +81,12 @@ class Allowance:
             if cost < 1:
                 self.crowd.give_back(1 - cost)
 
+    def charge(self, more: float, *, is_host: bool) -> None:
+        """Count what a request has cost beyond one; what follows waits for it."""
+        self._quick.take(more)
+        if not is_host:
+            self.crowd.give_back(-more)
+
     def slowed(self, waiting: int, now: float, *, is_host: bool) -> float:
         """Note that this member is slowed; seconds until so many requests that wait are worked off."""
         self.is_slowed = True

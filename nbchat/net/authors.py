@@ -22,6 +22,8 @@ DEEP = 20_000
 RUNS = 2000
 """Runs of messages that one deed takes away, the newest: about 30 KB of a line."""
 _PAGE = 500
+_SIZE = 1024 * 1024
+"""Bytes that are read at once."""
 
 
 class Author(Struct):
@@ -100,7 +102,7 @@ async def _backwards(store: RoomStore, room: str, since: int = 0) -> AsyncIterat
     """The messages of a room with their sessions, the newest first, up to the first that is older."""
     before: int | None = None
     while True:
-        events = await store.history(room, before=before, limit=_PAGE)
+        events = await store.history(room, before=before, limit=_PAGE, size=_SIZE)
         for event in reversed(events):
             if event.at < since:
                 return

@@ -90,13 +90,13 @@ def _kept(state: State, place: Place) -> list[Message]:
 def _piece(receiver: Receiver, seq: int, last: int, deadline: Deadline | None) -> list[Message]:
     """The messages after one seq up to another, from the history. A server may give fewer at once than it is
     asked for: the newest of them; then the rest is asked for."""
-    left = deadline.left if deadline is not None else None
-    patience = Deadline(_PAGE if left is None else min(_PAGE, max(1.0, left)))
     found: list[Message] = []
     before = last + 1
     while before > seq + 1:
+        left = deadline.left if deadline is not None else None
+        patience = _PAGE if left is None else min(_PAGE, max(1.0, left))
         try:
-            page, first = receiver.page(before, before - seq - 1).result(patience.left)
+            page, first = receiver.page(before, before - seq - 1).result(patience)
         except FutureTimeout:
             raise Unreachable("No page of history came in time.") from None
         found = [message for message in page if seq < message.seq < before and message.text] + found

@@ -167,6 +167,12 @@ class Connection(asyncio.Protocol):
         if isinstance(self._session, NativeSession):
             self._session.go_on()
 
+    def charge(self, more: float) -> None:
+        """A request has cost so many requests more than the one as which it was counted; none, if it is below
+        zero."""
+        if isinstance(self._session, NativeSession) and more > 0:
+            self._session.charge(more)
+
     def note(self, what: str) -> None:
         """Write down that something of it was refused; ``what`` is a word of ours, never the peer's."""
         self._shell.refusals.note(self.host, what)
@@ -186,7 +192,8 @@ class Connection(asyncio.Protocol):
     async def writable(self) -> None:
         """Return when the socket takes more; cancelled when the connection ends."""
         while self.is_full and self.is_open:
-            self._drained = self._shell.loop.create_future()
+            if self._drained is None or self._drained.done():  # others may wait as well
+                self._drained = self._shell.loop.create_future()
             await self._drained
 
     def pause_reading(self) -> None:
@@ -343,6 +350,11 @@ class NativeSession:
             return
         rate.take(_PING if isinstance(request, Ping) else 1, is_message=isinstance(request, Say))
         shell.handle(self._conn, request)
+
+    def charge(self, more: float) -> None:
+        """See :meth:`Connection.charge`."""
+        if self._rate is not None:
+            self._rate.charge(more, is_host=self._shell.hub.is_host(self._conn))
 
     def _overflow(self) -> None:
         error = ProtocolError("line_too_long", f"A line has at most {self._lines.limit} bytes.", fatal=True)

@@ -11,7 +11,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -37,7 +36,7 @@ from nbchat.core.frames import Moderate, Moderated, Paged, Refused, Request, Rul
 from nbchat.core.heldnames import HeldNames
 from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
-from nbchat.core.limits import EVENT_LINE, Limits
+from nbchat.core.limits import EVENT_LINE, KiB, Limits
 from nbchat.core.moderation import Moderation
 from nbchat.net.allowance import Allowances
 from nbchat.net.authors import Authors
@@ -56,6 +55,8 @@ log = logging.getLogger("nbchat")
 _TRIM = 60.0
 """Seconds between two looks for messages that are older than the host wants to keep: after each that finds
 some the whole file is gone through, so that nothing is left of their texts."""
+_PAGE_COST = 2.0
+"""What the largest page counts against the rate, in requests; a small one counts as one."""
 _RETRY = 1.0
 """Seconds before a store that could not be read is asked again."""
 
@@ -263,30 +264,30 @@ class Shell:
     async def _fetch(self, effect: Fetch) -> None:
         conn: Connection = effect.conn  # type: ignore[assignment]
         try:
-            events = await self._store.history(effect.room, before=effect.before, limit=effect.limit + 1)
+            await conn.writable()
+            page, part = await self._page(effect)
         except StoreError as error:
             conn.tell(Refused(code="storage_down", text=str(error), fatal=False))
         else:
-            conn.tell(self._page(events, effect.limit))
+            conn.charge(_PAGE_COST * part - 1)
+            conn.tell(page)
         finally:
             conn.is_asking = False
         conn.go_on()
 
-    def _page(self, events: list[Event], limit: int) -> Paged:
-        """The newest of some events as a page: no more than asked for, and no more bytes than a ring's
-        (but one), since the page of a peer that does not read is held in memory; nor more than a client
-        reads in one line."""
-        most = min(self.limits.ring, EVENT_LINE - 1024)
-        lines: list[msgspec.Raw] = []
-        size = 0
-        for event in reversed(events[-limit:]):
-            line = _line(event)
-            size += len(line)
-            size += 1  # the comma
-            if lines and size > most:
-                break
-            lines.append(msgspec.Raw(line))
-        return Paged(events=lines[::-1], more=len(lines) < len(events))
+    async def _page(self, effect: Fetch) -> tuple[Paged, float]:
+        """A page, and which part of the largest it is, in bytes or in messages, whichever is more. No more
+        than asked for, and no more bytes than one write has (but one event), since the page of a peer that
+        does not read is held in memory; nor more than a client reads in one line."""
+        store, room, limit = self._store, effect.room, effect.limit
+        most = min(self.limits.write, EVENT_LINE - KiB)
+        events = await store.history(room, before=effect.before, limit=limit + 1, size=most)
+        more = len(events) > limit
+        if events and not more and events[0].seq > 1:  # the end of the log, or of what fits
+            more = bool(await store.history(room, before=events[0].seq, limit=1))
+        lines = [_line(event) for event in events[-limit:]]
+        part = max(sum(map(len, lines)) / most, len(lines) / self.limits.page)
+        return Paged(events=[msgspec.Raw(line) for line in lines], more=more), part
 
     # ── rooms ──
 
@@ -341,22 +342,15 @@ class Shell:
             room.publish(text, author)
 
     async def _feed(self, conn: Connection, room: str, after: int | None, head: int) -> None:
-        """Bring a newcomer from where it was up to ``head`` out of the store; the ring goes on there."""
+        """Bring a newcomer from where it was up to ``head`` out of the store; the ring goes on there. What a
+        peer that does not read costs is one piece: the next is read when its socket has taken the last."""
+        is_resumed = after is not None
+        last = after if after is not None else max(0, head - self.limits.backlog)
         try:
-            if after is None:
-                await self._send(
-                    conn, await self._store.history(room, before=head + 1, limit=self.limits.backlog)
-                )
-            elif after < head:
-                async with aclosing(self._store.tail(room, after)) as tail:  # type: ignore[type-var]
-                    async for events in tail:
-                        first = events[0].seq if events else head + 1  # none: all of them were trimmed
-                        if first > after + 1:
-                            conn.tell(Trimmed(head=min(first - 1, head)))
-                        await self._send(conn, [event for event in events if event.seq <= head])
-                        after = events[-1].seq if events else head
-                        if after >= head or not conn.is_open:
-                            break
+            while last < head and conn.is_open:
+                last = await self._send_piece(conn, room, last, head, tells_of_gaps=is_resumed)
+                await conn.writable()
+                await asyncio.sleep(0)  # others have a turn, however fast this one reads
             await conn.writable()
         except StoreError as error:
             farewell(conn, f"The history cannot be read: {error}")
@@ -364,6 +358,20 @@ class Shell:
         finally:
             self._feeding.discard(conn)
         self.drained(conn)
+
+    async def _send_piece(
+        self, conn: Connection, room: str, after: int, head: int, *, tells_of_gaps: bool
+    ) -> int:
+        """Send some of what comes after a seq; returns the last one that was sent or is gone."""
+        await conn.writable()
+        events = await self._store.since(room, after, limit=head - after, size=self.limits.write)
+        first = events[0].seq if events else head + 1  # none: all of them were trimmed
+        if tells_of_gaps and first > after + 1:
+            conn.tell(Trimmed(head=min(first - 1, head)))
+        lines = [_line(event) for event in events if event.seq <= head]
+        if lines:
+            conn.write(b"\n".join([*lines, b""]))
+        return events[-1].seq if events else head
 
     async def _trim_for_ever(self) -> None:
         while True:
@@ -396,12 +404,6 @@ class Shell:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the server broke", exc_info=error)
-
-    @staticmethod
-    async def _send(conn: Connection, events: list[Event]) -> None:
-        await conn.writable()
-        if events:
-            conn.write(b"".join(_line(event) + b"\n" for event in events))
 
     def _publish(self, room: str, line: bytes) -> None:
         """Give a line to all who read a room, if it is open."""

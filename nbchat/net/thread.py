@@ -275,7 +275,14 @@ class ServerThread:
 
         def secured() -> Secured:
             conn = Connection(shell, is_secured=True)
-            return Secured(context, conn, conn.note)
+            return Secured(
+                context,
+                conn,
+                conn.note,
+                is_member=lambda: conn.key_id is not None,
+                limits=shell.limits,
+                clock=shell.loop.time,
+            )
 
         doors += [(secured, sock) for sock in networks]
         return doors, pin

@@ -88,8 +88,15 @@ class RoomStore(Protocol):
         """The same as :meth:`tail`, but handed to a function, and what comes, in the moment in which it is
         durable: without a turn of the loop between. Ends with StoreDown, or when it is cancelled."""
 
-    async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
-        """The ``limit`` newest events with a seq below ``before``, oldest first."""
+    async def history(
+        self, room: str, *, before: int | None = None, limit: int = 50, size: int | None = None
+    ) -> list[Event]:
+        """The ``limit`` newest events with a seq below ``before``, oldest first. With ``size`` no more than
+        take so many bytes as they travel, but the newest always; and at most one beyond these is read."""
+
+    async def since(self, room: str, after: int, *, limit: int, size: int) -> list[Event]:
+        """The ``limit`` oldest events with a seq above ``after``, bounded by ``size`` likewise, but the
+        oldest always. What was trimmed is missing."""
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
         """The last seq of each room; 0 for one that is empty."""

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from nbchat.core.errors import StoreDown
 from nbchat.store import Deliver, Event, Receipt
+from nbchat.store.pieces import bounded
 from nbchat.store.trim import MARK_AGE, MARKS
 from nbchat.store.waiting import Queue
 
@@ -169,9 +170,16 @@ class MemoryStore:
                 after = await self._news(room, log, after, deliver)
         raise StoreDown("The history is closed.")
 
-    async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
+    async def history(
+        self, room: str, *, before: int | None = None, limit: int = 50, size: int | None = None
+    ) -> list[Event]:
         self._check()
-        return self._log(room).before(before, limit)
+        found = self._log(room).before(before, limit)
+        return list(bounded(reversed(found), size))[::-1]
+
+    async def since(self, room: str, after: int, *, limit: int, size: int) -> list[Event]:
+        self._check()
+        return list(bounded(self._log(room).after(after, limit), size))
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
         self._check()

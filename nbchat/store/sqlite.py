@@ -13,9 +13,9 @@ import contextlib
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from nbchat.core.errors import StoreDown
 from nbchat.store import Deliver, Event, Receipt, damage
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
+from nbchat.store.pieces import bounded
 from nbchat.store.scrub import InUse, scrub
 from nbchat.store.tables import identify, transaction
 from nbchat.store.trim import Trim
@@ -36,6 +37,8 @@ RECENT = 1024
 """Events of a room kept at hand for its readers, more than one commit brings; older ones are read."""
 READ = 500
 """Events in one read of the database."""
+READ_SIZE = 1024 * 1024
+"""Bytes in one."""
 BUSY = 2.0
 """Seconds to wait for a program that has the file locked. Longer than it takes to look into a file or to
 copy it, and short enough that a sender is told while it still looks; meanwhile all appends wait."""
@@ -47,6 +50,7 @@ _AFTER = """SELECT trimmed, seq, at, session, id, body
     FROM room LEFT JOIN log ON log.room = room.name AND log.seq > ?
     WHERE room.name = ? ORDER BY log.seq LIMIT ?"""
 _BEFORE = "SELECT seq, at, session, id, body FROM log WHERE room = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+_SINCE = "SELECT seq, at, session, id, body FROM log WHERE room = ? AND seq > ? ORDER BY seq LIMIT ?"
 _HEAD = "SELECT head FROM room WHERE name = ?"
 _HEADS = "SELECT name, head FROM room WHERE head > 0"
 _TRIMMED = "SELECT trimmed FROM room WHERE name = ?"
@@ -195,14 +199,17 @@ class SQLiteStore:
             if not recent.readers and self._rooms.get(room) is recent:
                 del self._rooms[room]
 
-    async def history(self, room: str, *, before: int | None = None, limit: int = 50) -> list[Event]:
+    async def history(
+        self, room: str, *, before: int | None = None, limit: int = 50, size: int | None = None
+    ) -> list[Event]:
         arguments = (room, 2**62 if before is None else before, limit)
+        return (await self._piece(_BEFORE, arguments, size))[::-1]
 
-        def read(db: sqlite3.Connection) -> list[Event]:
-            return [Event(*row) for row in db.execute(_BEFORE, arguments)]
-
-        events = await self._call(self._reading(), read)
-        return events[::-1]
+    async def since(self, room: str, after: int, *, limit: int, size: int) -> list[Event]:
+        recent = self._rooms.get(room)
+        if recent is not None and (found := recent.after(after)):
+            return list(bounded(islice(found, limit), size))
+        return await self._piece(_SINCE, (room, after, limit), size)
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
         return await self._numbers(_HEAD, rooms)
@@ -304,9 +311,20 @@ class SQLiteStore:
         """Some of the room's events after ``after``, and the last seq of it that was trimmed."""
 
         def read(db: sqlite3.Connection) -> tuple[list[Event], int]:
-            rows = db.execute(_AFTER, (after, room, READ)).fetchall()
-            trimmed = rows[0][0] if rows else 0
-            return [Event(*row[1:]) for row in rows if row[1] is not None], trimmed
+            with closing(db.execute(_AFTER, (after, room, READ))) as rows:
+                first = rows.fetchone()
+                if first is None or first[1] is None:  # no such room, or nothing is left after that
+                    return [], first[0] if first else 0
+                events = (Event(*row[1:]) for row in chain([first], rows))
+                return list(bounded(events, READ_SIZE)), first[0]
+
+        return await self._call(self._reading(), read)
+
+    async def _piece(self, query: str, arguments: tuple[object, ...], size: int | None) -> list[Event]:
+        def read(db: sqlite3.Connection) -> list[Event]:
+            # A row is read from the file when it is asked for.
+            with closing(db.execute(query, arguments)) as rows:
+                return list(bounded((Event(*row) for row in rows), size))
 
         return await self._call(self._reading(), read)
 

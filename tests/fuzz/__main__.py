@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, seed, settings
 
 
 def properties() -> list[Callable[[], None]]:
-    from tests.fuzz import client, parts, server
+    from tests.fuzz import client, parts, records, server
 
     return [
         server.whatever_peers_do_the_server_goes_on,
+        records.whatever_records_come_a_member_is_served,
         client.whatever_a_server_says_a_client_only_hangs_up,
         client.whatever_a_plain_server_says_a_client_only_hangs_up,
         parts.lines_are_cut_and_decoded,
@@ -46,7 +47,8 @@ def run(checked: Callable[[], None], seconds: float, first: int, examples: int =
 def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 600
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["JUPYTER_RUNTIME_DIR"] = folder  # nothing of this user's is seen or changed
+        for name in ("JUPYTER_RUNTIME_DIR", "XDG_DATA_HOME"):  # nothing of this user's is seen or changed
+            os.environ[name] = folder
         found = properties()
         end, counts = time.monotonic() + seconds, dict.fromkeys(found, 0)
         while (left := end - time.monotonic()) > 0:

@@ -54,6 +54,23 @@ def test_what_is_no_message_counts_quickly_only() -> None:
     assert clock.now < 1000 + 100
 
 
+def test_what_costs_more_is_waited_for_by_all_of_an_origin_but_hosts() -> None:
+    clock = Clock()
+    rates = Allowances(LIMITS, clock)
+    ada, bob, host = (rates.of(name, "link") for name in ("ada", "bob", "host"))
+    assert ada.wait(clock.now, is_host=False) == 0
+    ada.take()
+    ada.charge(8, is_host=False)  # of five, and ten a second
+    assert round(ada.wait(clock.now, is_host=False), 3) == 0.5
+    host.take()
+    host.charge(1000, is_host=True)
+    assert bob.wait(clock.now, is_host=False) == 0, "it is the host's alone"
+    bob.take()
+    bob.charge(60, is_host=False)
+    assert rates.of("eve", "link").wait(clock.now, is_host=False) > 0
+    assert rates.of("zoe", "another").wait(clock.now, is_host=False) == 0
+
+
 def test_a_session_that_comes_again_has_what_it_had_left() -> None:
     clock = Clock()
     rates, count = Allowances(LIMITS, clock), 0

@@ -10,14 +10,16 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 import nbchat
 from nbchat.core.errors import Closed
 from nbchat.core.transcript import Message
-from nbchat.net import clients
+from nbchat.net import clients, listening
 from nbchat.net.receiver import Receiver
 from nbchat.net.reruns import Origin
 from tests.net.helpers import PATIENCE, Heard, until
@@ -176,6 +178,29 @@ def test_two_bots_that_send_do_not_talk_for_ever(server: nbchat.Server, is_corou
 
 
 # ── how far they come ───────────────────────────────────────────────────────────────────────────
+
+
+def test_who_catches_up_has_patience_with_each_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece of long messages comes in many pages, and after some of them a server reads more slowly."""
+    now = 0.0
+    monkeypatch.setattr("nbchat.net.state.time", SimpleNamespace(monotonic=lambda: now))
+
+    class Page:
+        def __init__(self, before: int) -> None:
+            self._seq = before - 1
+
+        def result(self, timeout: float) -> tuple[list[Message], int]:
+            nonlocal now
+            if timeout < 1:
+                raise FutureTimeout
+            now += 1
+            return [Message(self._seq, "bob", "long")], self._seq
+
+    class Slow:
+        page = staticmethod(lambda before, limit: Page(before))
+
+    found = listening._piece(Slow(), 0, 30, None)  # type: ignore[arg-type]
+    assert [message.seq for message in found] == list(range(1, 31))
 
 
 def test_a_bot_far_behind_goes_on_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

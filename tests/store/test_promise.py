@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbchat.core.errors import StoreDown
+from nbchat.store import Event
+from nbchat.store.pieces import bounded
 
 
 async def fill(store, count, room="lobby", session="s1", first=1):
@@ -225,6 +227,41 @@ def test_history_comes_in_pages_oldest_first(keeper):
         assert await store.history("nowhere") == []
 
     keeper.run(test)
+
+
+def test_pieces_are_bounded_in_bytes(keeper):
+    """``size`` counts an event's body and 48 bytes for its numbers."""
+
+    async def test(store):
+        for number in range(1, 11):
+            await store.append("lobby", "s1", str(number), b"x" * 52)
+        await store.append("lobby", "s1", "long", b"x" * 5000)
+        assert seqs(await store.since("lobby", 0, limit=50, size=300)) == [1, 2, 3]
+        assert seqs(await store.since("lobby", 3, limit=2, size=300)) == [4, 5]
+        assert seqs(await store.since("lobby", 8, limit=50, size=5000)) == [9, 10]
+        assert seqs(await store.since("lobby", 10, limit=50, size=1)) == [11]
+        assert await store.since("lobby", 11, limit=50, size=300) == []
+        assert await store.since("nowhere", 0, limit=50, size=300) == []
+        assert seqs(await store.history("lobby", before=11, size=300)) == [8, 9, 10]
+        assert seqs(await store.history("lobby", before=11, limit=2, size=300)) == [9, 10]
+        assert seqs(await store.history("lobby", size=300)) == [11]
+        assert seqs(await store.history("lobby", size=5199)) == [10, 11]
+        await store.trim(number=4)
+        assert seqs(await store.since("lobby", 2, limit=50, size=100)) == [8]
+        # Also of what is kept at hand for those who read a room's end.
+        following = asyncio.create_task(store.follow("lobby", 11, lambda events: None))
+        for number in range(20, 30):
+            await store.append("lobby", "s1", str(number), b"x" * 52)
+        assert seqs(await store.since("lobby", 11, limit=50, size=300)) == [12, 13, 14]
+        following.cancel()
+
+    keeper.run(test)
+
+
+def test_no_more_is_read_than_one_beyond_a_piece():
+    events = iter([Event(seq, 0, "s1", str(seq), b"x" * 52) for seq in range(1, 11)])
+    assert seqs(bounded(events, 300)) == [1, 2, 3]
+    assert next(events).seq == 5
 
 
 def test_heads(keeper):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,12 +10,16 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import nbchat
+from nbchat.core import keys
+from nbchat.net import networks
 from nbchat.net.address import parse
 from tests.net.helpers import PATIENCE, Raw, until
+from tests.net.sealing import Sealed
 from tests.net.strangers.conftest import Scene, bare, rest
 
 MakeScene = Callable[..., AbstractContextManager[Scene]]
@@ -28,6 +33,10 @@ print(server.invite(), flush=True)
 sys.stdin.read()
 server.stop()
 """
+
+
+def line(frame: dict[str, Any]) -> bytes:
+    return json.dumps(frame).encode() + b"\n"
 
 
 def peak(pid: int) -> int:
@@ -78,6 +87,37 @@ def pour(link: str, who: str, total: int) -> None:
         raw.close(reset=True)
 
 
+# ── TLS that says nothing ──
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+@pytest.mark.parametrize("who", ["nobody", "member"])
+def test_new_keys_without_end_are_stopped(
+    make_scene: MakeScene, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KeyUpdates carry no text, so no rule of the chat sees them; each costs as much as a message."""
+    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    with make_scene(lan=True, hello=PATIENCE) as scene, scene.attack("TLS records with nothing in them"):
+        where = parse(scene.link)
+        peer = Sealed((where.host, where.port), tmp_path, PATIENCE)
+        sealer, join = peer.sealer, []
+        if who == "member":
+            nonce = "0" * 32
+            peer.socket.sendall(
+                sealer.say(line({"type": "hello", "v": 1, "key": where.key_id, "nonce": nonce}))
+            )
+            theirs = json.loads(peer.receive())["nonce"]
+            proof = keys.client_proof(where.secret, nonce, theirs)
+            peer.socket.sendall(sealer.say(line({"type": "join", "name": "eve", "proof": proof})))
+            join = [json.loads(peer.receive())["type"]]
+        assert join == ["welcome"] * (who == "member")
+        flood = b"".join(sealer.key_update() for _ in range(20_000))
+        with suppress(ConnectionError):
+            peer.socket.sendall(flood)
+        rest(peer.socket)  # in time: before `hello` is over, and a member has no such time
+        peer.close()
+
+
 # ── a member who never stops ────────────────────────────────────────────────────────────────────
 
 SLOW = {"rate": 0.001, "burst": 40}
@@ -126,6 +166,23 @@ def count_requests(shell: object, seen: list[object]) -> None:
         return refuse(conn, error)
 
     hub.handle, hub.refuse = handled, refused
+
+
+@pytest.mark.parametrize(("limit", "pages"), [(10, 20), (5, 40), (1, 40)])
+@pytest.mark.parametrize("bound", ["messages", "bytes"])
+def test_pages_count_by_what_they_cost(make_scene: MakeScene, bound: str, limit: int, pages: int) -> None:
+    """The largest counts as two requests: of 40 at once that is 20, and then nothing is read from it."""
+    bounds = {"page": 10} if bound == "messages" else {"write": 33_000}
+    with make_scene(**bounds, **SLOW) as scene, scene.attack(stores=12):
+        for message in [scene.ada.send("x" * 3000) for _ in range(12)]:
+            message.wait()
+        eve = Raw(scene.link, "eve", after=12)
+        eve.send(*[{"type": "page", "limit": limit}] * 60)
+        answers = []
+        while not answers or answers[-1] != "slow":
+            answers.append(eve.receive()["type"])
+        assert pages <= answers.count("paged") <= pages * 1.1
+        eve.close(reset=True)
 
 
 def test_a_flood_of_joins_shuts_nobody_out(make_scene: MakeScene) -> None:
