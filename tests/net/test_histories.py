@@ -142,10 +142,12 @@ def test_without_a_home_all_works_but_a_history_without_a_place(tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("~")) == []
 
 
-GONE = """
+LEAVE = """
 import os, sys, shutil, tempfile
 sys.path.append("here")
 place = tempfile.mkdtemp(); os.chdir(place); shutil.rmtree(place)
+"""
+GONE = f"""{LEAVE}
 import nbchat
 for process in (False, True):
     with nbchat.serve("cs101", port=0, process=process) as server, nbchat.connect(server, name="ada") as ada:
@@ -159,6 +161,8 @@ except nbchat.ChatError as error:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a folder in use cannot be deleted there")
 def test_without_a_working_folder_all_works_but_a_path_that_begins_there() -> None:
+    if python(f"{LEAVE}\nimport socket").returncode:  # Python 3.13.0: a SystemError
+        pytest.skip("this Python's own modules cannot be imported there")
     done = python(GONE)
     *first, last = done.stdout.splitlines() or [""]
     assert first == ["1", "2"], done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import struct
 import threading
 import time
@@ -377,6 +378,8 @@ def test_a_port_used_before_for_something_else_is_taken_all_the_same(server: nbc
     with socket.create_server(("127.0.0.1", 0)) as other:
         before = socket.socket()
         before.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform.startswith("linux"):  # an address at which nobody else is given that port meanwhile
+            before.bind(("127.0.0.9", 0))
         before.connect(other.getsockname())
         mine = before.getsockname()
         before.close()  # first, so that it is this end that is remembered for a minute
