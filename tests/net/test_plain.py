@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import sys
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
