@@ -507,6 +507,8 @@ class Shell:
             self._spawn(self.door.keep_used())
         if self._memory.tick(moment):
             self._spawn(self._shrink())
+        if self._store.is_file:
+            self._spawn(self._memory.look())
         for conn in self._unnamed:
             if moment - conn.since < self.limits.hello:
                 break

@@ -132,6 +132,10 @@ class RoomStore(Protocol):
         """Of a memory that is no file: have the room that has most let its oldest events go, until so many
         bytes are left. Returns the last seq that is gone, of each room that lost some."""
 
+    async def look(self) -> None:
+        """See whether what it keeps is still where it was; to be called about once a second. Raises StoreDown
+        that says what is gone: then nothing more is confirmed until it is back."""
+
     async def remember(self, key: str, value: str) -> None:
         """Keep a small thing with the log."""
 

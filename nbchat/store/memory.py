@@ -250,6 +250,9 @@ class MemoryStore:
         known = self._log(room).ids.get(session, {}).get(id)
         return Receipt(known.seq, known.at, duplicate=True) if known is not None else None
 
+    async def look(self) -> None:
+        self._check()
+
     async def remember(self, key: str, value: str) -> None:
         self._check()
         self._meta[key] = value

@@ -26,7 +26,7 @@ from nbchat.store.file import File
 from nbchat.store.scrub import InUse, scrub
 from nbchat.store.tables import identify, transaction
 from nbchat.store.trim import Trim
-from nbchat.store.trouble import named, unopened
+from nbchat.store.trouble import gone, named, unopened
 from nbchat.store.waiting import Queue
 from nbchat.store.writer import GROUP, Append, Worker, Writer
 
@@ -70,6 +70,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._reader: Worker | None = None
         self._is_scrubbed = True
+        self._is_gone = False
         self._new: list[Append] = []
         """What was appended in this tick."""
 
@@ -112,11 +113,12 @@ class SQLiteStore:
                 damage.look_through(db, with_indexes=is_suspect)
             return meta
 
-        writer = Writer(self._connect, self._clock, self.path)
+        writer = Writer(self._connect, self._clock, self.path, self._see)
         reader = Worker(self._connect)
         try:
             meta = await writer.call(start)
             await reader.call(identify)  # at once: later there may be no right or no room to open it
+            file.is_whole()
         except BaseException:
             await reader.end()
             await writer.end()
@@ -130,6 +132,8 @@ class SQLiteStore:
         if writer is None:
             return
         self._hand_over()
+        with contextlib.suppress(StoreDown, sqlite3.Error):
+            await writer.call(self._look)
         self._writer = self._reader = None
         rooms, self._rooms = self._rooms, {}
         for recent in rooms.values():
@@ -217,8 +221,7 @@ class SQLiteStore:
 
         try:
             for start in range(0, len(seqs), GROUP):
-                part = seqs[start : start + GROUP]
-                await self._call(self._working(), partial(write, part=part))
+                await self._change(partial(write, part=seqs[start : start + GROUP]))
         finally:
             self._is_scrubbed = False  # now: until the text went, somebody else's scrub may have ended
         if recent := self._rooms.get(room):
@@ -255,15 +258,18 @@ class SQLiteStore:
         await self._trim(trim)
 
     async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
-        writer = self._working()
-        return await self._call(writer, partial(writer.give_up, room=room, session=session, id=id))
+        writer = self._working()  # what it does belongs to that one
+        return await self._change(partial(writer.give_up, room=room, session=session, id=id))
+
+    async def look(self) -> None:
+        await self._call(self._working(), self._look)
 
     async def _trim(self, trim: Trim) -> dict[str, int]:
         gone: dict[str, int] = {}
         while not trim.is_done:
             writer = self._working()
             try:
-                part = await self._call(writer, partial(writer.take, trim=trim))
+                part = await self._change(partial(writer.take, trim=trim))
             except BaseException:
                 self._is_scrubbed = False
                 raise
@@ -279,7 +285,7 @@ class SQLiteStore:
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-        await self._call(self._working(), write)
+        await self._change(write)
         self._meta[key] = value
 
     # ── inside ──
@@ -293,6 +299,32 @@ class SQLiteStore:
         if self._reader is None:
             raise StoreDown("The history is closed.")
         return self._reader
+
+    def _see(self) -> None:
+        """See whether the file is still where it was. The writer's thread."""
+        missing = self._file.missing()
+        self._is_gone = missing is not None
+        if missing is not None:
+            raise gone(self.path, missing)
+
+    def _look(self, db: sqlite3.Connection) -> None:
+        try:
+            self._see()
+        except StoreDown:
+            # What the log has belongs to that file: in another one of its name it would be damage.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raise
+
+    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Have the writer do something; done only if it went into the file that has the name still."""
+
+        def change(db: sqlite3.Connection) -> T:
+            self._see()
+            result = function(db)
+            self._see()
+            return result
+
+        return await self._call(self._working(), change)
 
     async def _numbers(self, query: str, rooms: list[str]) -> dict[str, int]:
         def read(db: sqlite3.Connection) -> dict[str, int]:
@@ -308,7 +340,10 @@ class SQLiteStore:
             trimmed = rows[0][0] if rows else 0
             return [Event(*row[1:]) for row in rows if row[1] is not None], trimmed
 
-        return await self._call(self._reading(), read)
+        found = await self._call(self._reading(), read)
+        if self._is_gone:  # what is given out as new is a receipt
+            raise StoreDown("The file of the history is gone.")
+        return found
 
     async def _scrub(self) -> None:
         """Take what was deleted out of the file, too."""
@@ -317,7 +352,7 @@ class SQLiteStore:
         work, tries = partial(scrub, file=file.raw, path=file.path), SCRUBS
         while not self._is_scrubbed:
             try:
-                self._is_scrubbed = await self._call(self._working(), work)
+                self._is_scrubbed = await self._change(work)
             except InUse:
                 tries -= 1
                 if not tries:
