@@ -158,6 +158,16 @@ class Server(HostsHand):
         after an outage; nobody else can come in with them. ``kick``: who came with a link is ended, too."""
         self._runner.revoke(kick=arguments.yes_no("server.revoke_invites", "kick", kick))
 
+    def renew_keys(self) -> None:
+        """Make new keys, for instance after somebody was given the old ones: every link that was given out
+        ends, also a host's, and for who is inside, too. Your own notebooks and terminals come back by
+        themselves, with the new key; whom you invite again needs a new link. Plain-text clients stay.
+
+        Raises StoreError if the new keys cannot be kept; then the old ones are still right.
+        """
+        self._runner.renew()
+        self._runner.let_go()
+
     def _moderate(self, room: str | None, order: Moderate) -> None:
         self._runner.moderate(_room(room), order)
 

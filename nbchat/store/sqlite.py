@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -19,8 +20,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from nbchat.core.errors import StoreDown
-from nbchat.store import Deliver, Event, Receipt, damage
+from nbchat.core.errors import StoreDown, StoreError
+from nbchat.store import Deliver, Event, Receipt, damage, digests, keyfile
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
 from nbchat.store.scrub import InUse, scrub
@@ -31,6 +32,7 @@ from nbchat.store.waiting import Queue
 from nbchat.store.writer import GROUP, Append, Worker, Writer
 
 T = TypeVar("T")
+log = logging.getLogger("nbchat")
 
 RECENT = 1024
 """Events of a room kept at hand for its readers, more than one commit brings; older ones are read."""
@@ -62,6 +64,7 @@ class SQLiteStore:
         self.log_id = ""
         self.is_file = True
         self.damage: str | None = None
+        self.keys = ""
         self._meta: dict[str, str] = {}
         self._clock = clock
         self._is_own_place = is_own_place
@@ -107,16 +110,16 @@ class SQLiteStore:
         is_suspect = damage.is_suspect(file.path)
         is_doubtful = is_suspect or (file.was_abandoned and file.is_small)
 
-        def start(db: sqlite3.Connection) -> dict[str, str]:
+        def start(db: sqlite3.Connection) -> tuple[dict[str, str], str]:
             meta = damage.begin(db)
             if is_doubtful:
                 damage.look_through(db, with_indexes=is_suspect)
-            return meta
+            return meta, digests.keys(db, meta, file.path)
 
         writer = Writer(self._connect, self._clock, self.path, self._see)
         reader = Worker(self._connect)
         try:
-            meta = await writer.call(start)
+            meta, self.keys = await writer.call(start)
             await reader.call(identify)  # at once: later there may be no right or no room to open it
             file.is_whole()
         except BaseException:
@@ -126,18 +129,20 @@ class SQLiteStore:
         damage.clear(file.path)
         self._writer, self._reader = writer, reader
         self._meta, self.log_id = meta, meta["log_id"]
+        if digests.UNSCRUBBED in meta:
+            await self._scrub_older()
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
         if writer is None:
             return
         self._hand_over()
-        with contextlib.suppress(StoreDown, sqlite3.Error):
-            await writer.call(self._look)
         self._writer = self._reader = None
         rooms, self._rooms = self._rooms, {}
         for recent in rooms.values():
             recent.queue.wake()
+        with contextlib.suppress(StoreDown, sqlite3.Error):
+            await writer.call(self._look)
         if reader is not None:
             await reader.end()
         await writer.end()
@@ -261,6 +266,10 @@ class SQLiteStore:
         writer = self._working()  # what it does belongs to that one
         return await self._change(partial(writer.give_up, room=room, session=session, id=id))
 
+    async def keep_keys(self, keys: str) -> None:
+        await self._change(lambda db: keyfile.write(self.path, keys))
+        self.keys = keys
+
     async def look(self) -> None:
         await self._call(self._working(), self._look)
 
@@ -360,6 +369,22 @@ class SQLiteStore:
                         "The text is no longer in the history, but still in its file, since another program "
                         f"uses it: {file.path}. End that program, and take the text away again."
                     ) from None
+
+    async def _scrub_older(self) -> None:
+        """Take the keys and sessions that stood in an older file out of its bytes."""
+
+        assert self._file.raw is not None
+        try:
+            await self._change(partial(digests.scrub_all, file=self._file.raw, path=self.path))
+            del self._meta[digests.UNSCRUBBED]
+        except (InUse, StoreError) as error:
+            why = "another program uses it" if isinstance(error, InUse) else str(error)
+            log.warning(
+                "keys and sessions that older versions kept in %s are perhaps still in its bytes, and are "
+                "taken out when it is opened next: %s",
+                self.path,
+                why,
+            )
 
     async def _call(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
         if worker is self._writer:
