@@ -47,8 +47,8 @@ from nbchat.core.frames import (
 )
 from nbchat.core.limits import EVENT_LINE, Limits
 from nbchat.core.visible import one_line
-from nbchat.net import tls
-from nbchat.net.link import Address, place
+from nbchat.net import owners, tls
+from nbchat.net.link import Address, is_loopback, place
 from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
@@ -173,10 +173,20 @@ class NativeConnection(Connection):
         nonces = (self._nonce, challenge.nonce)
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
+        self._see_who_holds_it()
         self._is_proved = True
         self._lines.limit = EVENT_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
+
+    def _see_who_holds_it(self) -> None:
+        """Now that it was answered, the other end belongs to whoever has taken the connection."""
+        assert self._transport is not None
+        there, here = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
+        if there is None or self._address.pin or not is_loopback(there[0]):
+            return
+        if why := owners.stranger(self._address.uid, there, here):
+            raise NotTheServer(why)
 
     @property
     def _place(self) -> str:

@@ -22,7 +22,7 @@ from nbchat.core.errors import UsageError
 from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
-from nbchat.net import address, tls
+from nbchat.net import address, owners, tls
 from nbchat.net.hand import HostsHand
 from nbchat.net.link import Address, place
 from nbchat.net.options import Options
@@ -146,7 +146,9 @@ class Server(HostsHand):
         key = self._runner.invite(
             Invite(hours * 3600, "host" if host else "member", name, once or uses == 1, uses)
         )
-        where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
+        where = msgspec.structs.replace(
+            self._public, room=room, key_id=key.id, secret=key.secret, uid=owners.own()
+        )
         if not qr:
             return where.whole_link
         from nbchat.net.invitation import Invitation
