@@ -173,20 +173,26 @@ class NativeConnection(Connection):
         nonces = (self._nonce, challenge.nonce)
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
-        self._see_who_holds_it()
+        if not self._is_held_as_it_should():
+            return
         self._is_proved = True
         self._lines.limit = EVENT_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
 
-    def _see_who_holds_it(self) -> None:
-        """Now that it was answered, the other end belongs to whoever has taken the connection."""
+    def _is_held_as_it_should(self) -> bool:
+        """Now that it was answered, the other end belongs to whoever has taken the connection. If nobody has
+        it any more, the connection broke."""
         assert self._transport is not None
         there, here = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
         if there is None or self._address.pin or not is_loopback(there[0]):
-            return
-        if why := owners.stranger(self._address.uid, there, here):
+            return True
+        why = owners.stranger(self._address.uid, there, here)
+        if why:
             raise NotTheServer(why)
+        if why is None:
+            self.abort()
+        return why is not None
 
     @property
     def _place(self) -> str:

@@ -92,10 +92,10 @@ def own() -> int | None:
     return None if _has_numbers_of_its_own() else me()
 
 
-def stranger(wanted: int | None, there: End, here: End) -> str:
+def stranger(wanted: int | None, there: End, here: End) -> str | None:
     """What is wrong with who holds the other end of a connection within this machine that has been answered;
-    "" for nothing, and where the system cannot tell. ``wanted``: the number of the account that serves, None
-    if that is not known."""
+    "" for nothing, and where the system cannot tell; None if nobody has it any more. ``wanted``: the number
+    of the account that serves, None if that is not known."""
     if wanted is None or os.name != "posix":
         return ""
     mine = os.geteuid()
@@ -106,7 +106,7 @@ def stranger(wanted: int | None, there: End, here: End) -> str:
         return ""
     port = there[1]
     if found == _NOBODY:
-        return f"Whoever answered at port {port} of this machine has hung up."
+        return None
     name = _name(found)
     if {name, str(found)} & {word.strip() for word in os.environ.get(FORWARDERS, "").split(",")}:
         return ""
