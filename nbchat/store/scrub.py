@@ -57,7 +57,7 @@ def scrub(db: sqlite3.Connection, file: FileIO, path: Path, most: int = MOST) ->
     return is_all
 
 
-def _zero(file: FileIO, size: int, most: int) -> bool:
+def _zero(file: FileIO, size: int, most: int = MOST) -> bool:
     """Fill the space between the cells and the list of cells with zeros, in pages of ``size`` bytes.
 
     False if there were more of them than are done at a time. Each call looks at the whole file again, so
