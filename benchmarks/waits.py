@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import page
 from servers import COMPETITORS, TEXT
@@ -86,7 +87,7 @@ class House:
         running = self._running.__enter__()
         if open_rooms:
             competitor.join(running, open_rooms, open_rooms)
-        self.link = running.invite.replace("#", "/room0#")
+        self.link = urlsplit(running.invite)._replace(path="/room0").geturl()
 
     def newest(self) -> list[float]:
         """From nothing to a member with the newest 50."""

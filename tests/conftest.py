@@ -17,7 +17,7 @@ from nbchat.net.clients import handles, living
 
 _MACHINE = re.compile(
     r"notebooks/|tests/(ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))|test_(examples|secrets)"
-    r"|net/test_(client|invites|lan|moderation|outages|process|server))"
+    r"|net/test_(client|gone|invites|lan|moderation|outages|owners|process|renew|server))"
 )
 """Files whose tests use the chat's own ports, or the browser: of these one runs at a time."""
 

@@ -139,6 +139,14 @@ class Keyring:
             self._close(key)
         return [key.id for key in invitations]
 
+    def renew(self, key: Key, now: float) -> None:
+        """All keys have ended, for everybody and at once, and another one opens: the host's own."""
+        for old in list(self._keys.values()):
+            ends = min(now, old.ends) if old.ends is not None else now
+            over = replace(old, ends=ends, is_over=True, once=False, uses=0, sessions=(), rooms={})
+            self._keys[old.id] = over
+        self.add(key)
+
     def shut_out(self, session: str, id: str | None, *, is_personal: bool) -> bool:
         """A session has lost its keys; whether that is to be kept. Its key ``id`` opens for no newcomer
         either if it was another host's or, with ``is_personal``, for one name: it was for nobody else."""

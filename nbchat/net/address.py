@@ -24,6 +24,7 @@ from msgspec import Struct, field
 from nbchat.core import arguments, names
 from nbchat.core.errors import BadLink, NoServerFound, SeveralServers
 from nbchat.core.visible import one_line
+from nbchat.net import owners
 from nbchat.net.link import Address, from_file, is_link, parse, pasted
 from nbchat.net.log import log
 from nbchat.store import folders
@@ -112,7 +113,7 @@ class Running(Struct, frozen=True):
     @property
     def address(self) -> Address:
         """How this machine's user reaches it."""
-        return Address(self.host, self.port, None, *self.key)
+        return Address(self.host, self.port, None, *self.key, uid=owners.me())
 
     @property
     def public(self) -> Address:

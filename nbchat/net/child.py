@@ -54,6 +54,15 @@ class Revoke(Struct, frozen=True, tag="revoke"):
     kick: bool = False
 
 
+class Renew(Struct, frozen=True, tag="renew"):
+    """Make new keys: answered by how it is found now, a :class:`~nbchat.net.address.Running`."""
+
+
+class LetGo(Struct, frozen=True, tag="let go"):
+    """End all who came with keys from before. An order of its own: first the parent has to know the new one,
+    with which its clients come back."""
+
+
 class Keys(Struct, frozen=True, tag="keys"):
     """The keys that are in use: answered by a list of them."""
 
@@ -71,7 +80,7 @@ class AskRules(Struct, frozen=True, tag="rules"):
     room: str
 
 
-What = Serve | Members | Invite | Revoke | Keys | Moderate | AskRules
+What = Serve | Members | Invite | Revoke | Renew | LetGo | Keys | Moderate | AskRules
 """All orders. ``Invite`` is answered by the new key."""
 
 
@@ -219,6 +228,11 @@ def _answer(server: ServerThread | None, what: What) -> object:
             return server.invite(what)
         case Revoke():
             server.revoke(kick=what.kick)
+            return None
+        case Renew():
+            return server.renew()
+        case LetGo():
+            server.let_go()
             return None
         case Keys():
             return server.keys()

@@ -47,8 +47,8 @@ from nbchat.core.frames import (
 )
 from nbchat.core.limits import EVENT_LINE, Limits
 from nbchat.core.visible import one_line
-from nbchat.net import tls
-from nbchat.net.link import Address, place
+from nbchat.net import owners, tls
+from nbchat.net.link import Address, is_loopback, place
 from nbchat.net.state import Outgoing
 
 _LIMITS = Limits()
@@ -173,10 +173,26 @@ class NativeConnection(Connection):
         nonces = (self._nonce, challenge.nonce)
         if not keys.is_same(keys.server_proof(self._address.secret, *nonces), challenge.proof):
             raise NotTheServer(self._stranger())
+        if not self._is_held_as_it_should():
+            return
         self._is_proved = True
         self._lines.limit = EVENT_LINE
         proof = keys.client_proof(self._address.secret, *nonces)
         self.write(wire.encode(msgspec.structs.replace(self._join, proof=proof)))
+
+    def _is_held_as_it_should(self) -> bool:
+        """Now that it was answered, the other end belongs to whoever has taken the connection. If nobody has
+        it any more, the connection broke."""
+        assert self._transport is not None
+        there, here = (self._transport.get_extra_info(name) for name in ("peername", "sockname"))
+        if there is None or self._address.pin or not is_loopback(there[0]):
+            return True
+        why = owners.stranger(self._address.uid, there, here)
+        if why:
+            raise NotTheServer(why)
+        if why is None:
+            self.abort()
+        return why is not None
 
     @property
     def _place(self) -> str:

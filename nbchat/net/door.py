@@ -38,6 +38,8 @@ class Door:
         self._guesses = Guesses(guesses)
         self._clock = clock
         self._timer = timer
+        self.renewed: tuple[set[str], set[str]] = (set(), set())
+        """The ids of the keys that :meth:`renew` has made void: the invitations, and the host's own."""
 
     def find(self, key_id: str) -> Key:
         """The key of an id, to answer a hello with; a decoy for an unknown one."""
@@ -99,13 +101,30 @@ class Door:
         """Make all invitations void, but for who is inside; returns the ids of their keys."""
         return self._keys.revoke()
 
+    async def renew(self) -> Key:
+        """Have another host's key, and all others void for everybody. Raises StoreError if it cannot be kept:
+        then all is as it was."""
+        before = self.keys()
+        key = new_key("host", None)
+        self._keys.renew(key, self._clock())
+        try:
+            await self.keep()
+        except BaseException:
+            self._keys.forget(key.id)
+            for old in before:
+                self._keys.add(old)
+            raise
+        own = {old.id for old in before if old.role == "host" and old.ends is None}
+        self.renewed = ({old.id for old in before} - own, own)
+        return key
+
     def move(self, seconds: float) -> bool:
         """The clock was set: move the ends of the keys that were made here; whether there are any."""
         return self._keys.move(seconds, self._known)
 
     async def keep(self) -> None:
         """Have the store keep the keys as they are now. Raises StoreError."""
-        await self._store.remember("keys", msgspec.json.encode(self.keys()).decode())
+        await self._store.keep_keys(msgspec.json.encode(self.keys()).decode())
 
     async def keep_used(self) -> None:
         """The same where nobody waits for it."""

@@ -1,7 +1,8 @@
 """Links: where to connect, with which key, and which certificate has to answer there.
 
 ``nbchat://HOST:PORT/ROOM?pin=sha256:…#k=KEYID.SECRET``. The pin is there if the host is another machine:
-then the connection is encrypted, and nothing is said to whoever shows another certificate.
+then the connection is encrypted, and nothing is said to whoever shows another certificate. Within this
+machine it is ``?uid=1000``, the account that serves: nothing is proved to another one.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Address(Struct, frozen=True):
     secret: str = ""
     plain: bool = False
     pin: str = ""
+    uid: int | None = None
+    """The number of the account that serves, on this machine; None if that is not known."""
 
     @property
     def link(self) -> str:
@@ -67,7 +70,8 @@ class Address(Struct, frozen=True):
     @property
     def whole_link(self) -> str:
         """The link with the secret in it, for somebody who asked for an invitation."""
-        return f"{self.link}#k={self.key_id}.{self.secret}"
+        uid = f"?uid={self.uid}" if self.uid is not None and not self.pin else ""
+        return f"{self.link}{uid}#k={self.key_id}.{self.secret}"
 
     def __repr__(self) -> str:
         return f"<Address {self.link}>"
@@ -139,7 +143,7 @@ def parse(link: str) -> Address:
             "?pin=sha256:… is missing. Ask for the whole link (the host gets it from server.invite()), and "
             "copy it to its end."
         )
-    return Address(host, port, room, key_id, secret, is_plain, pin)
+    return Address(host, port, room, key_id, secret, is_plain, pin, _uid(parts.query))
 
 
 def from_file(path: Path) -> Address:
@@ -179,6 +183,15 @@ def _pin(query: str) -> str:
     if len(found) > 1 or not _PIN.fullmatch(pin := found[0].lower()):
         raise BadLink("The pin in this link (?pin=sha256:…) is cut or changed; copy the link whole.")
     return pin
+
+
+def _uid(query: str) -> int | None:
+    found = parse_qs(query, keep_blank_values=True).get("uid", [])
+    if not found:
+        return None
+    if len(found) > 1 or not re.fullmatch("[0-9]{1,10}", found[0]):
+        raise BadLink("The account in this link (?uid=…) is cut or changed; copy the link whole.")
+    return int(found[0])
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,5 @@
-"""How much a server's memory may keep: the messages in memory are bounded, a file that grows is told of.
+"""How much a server's memory may keep: the messages in memory are bounded, a file that grows is told of; and
+so is one that is gone.
 
 Loop thread only.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 
+from nbchat.core.errors import StoreError
 from nbchat.core.limits import Limits
 from nbchat.store import RoomStore
 
@@ -27,6 +29,21 @@ class Memory:
         self._looked_at = -math.inf
         self._is_told = False
         self._is_shrinking = False
+        self._is_gone = False
+
+    async def look(self) -> None:
+        """To be called about once a second: tell, once, that the file was deleted, moved or replaced. Whoever
+        says something then is told by the store."""
+        try:
+            await self._store.look()
+        except StoreError as error:
+            if not self._is_gone:
+                log.error("%s", error)
+            self._is_gone = True
+        else:
+            if self._is_gone:
+                log.warning("the history's file is where it was again")
+            self._is_gone = False
 
     def tick(self, now: float) -> bool:
         """To be called about once a second. True: too much is in memory, and :meth:`shrink` is to follow."""

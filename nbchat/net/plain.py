@@ -8,12 +8,8 @@ as in fanout.py.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
-import math
 import os
 import secrets
-import time
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,6 +18,7 @@ from nbchat.core import plain
 from nbchat.core.errors import BadName
 from nbchat.core.frames import Closing, Frame, Refused, Say
 from nbchat.core.texts import visible
+from nbchat.net import owners
 from nbchat.net.allowance import Allowance
 
 if TYPE_CHECKING:
@@ -218,52 +215,15 @@ def is_own_user(
     if peer is None or here is None:
         return True
     # Both ends: another connection of the same port, ended a minute ago, may still be in the list.
-    ends = _listed(peer), _listed(here)
+    ends = owners.listed(peer), owners.listed(here)
     for _ in range(3):  # while others come and go, one reading of the list can leave an entry out
         try:
-            owners = _owners.since(since)
+            found = owners.table.since(since)
         except (FileNotFoundError, AttributeError):  # not Linux
             return True
         except OSError:  # it could not be read, for want of descriptors for one: nobody is taken on trust
             return False
-        if ends in owners:
-            return owners[ends] == os.getuid()
+        if ends in found:
+            return found[ends] == os.getuid()
         since = None
     return False
-
-
-class _Owners:
-    """The system's list of sockets, read once for all the connections that are in it already: read for each
-    of some hundred silent ones it would hold up everybody else."""
-
-    def __init__(self) -> None:
-        self._read_at = -math.inf
-        self._owners: dict[tuple[str, str], int | None] = {}
-
-    def since(self, moment: float | None) -> dict[tuple[str, str], int | None]:
-        """Each socket's owner by its two ends (None: it belongs to no process any more), read after a
-        moment, or now."""
-        if moment is None or moment >= self._read_at:
-            now = time.monotonic()
-            rows = _rows("/proc/net/tcp")
-            with contextlib.suppress(FileNotFoundError):  # a system without addresses of the sixth version
-                rows += _rows("/proc/net/tcp6")
-            self._owners = {(row[1], row[2]): int(row[7]) if row[9] != "0" else None for row in rows}
-            self._read_at = now
-        return self._owners
-
-
-def _rows(path: str) -> list[list[str]]:
-    with open(path, encoding="ascii") as table:
-        return [row.split(maxsplit=10) for row in islice(table, 1, None)]
-
-
-_owners = _Owners()
-
-
-def _listed(end: tuple[str, int]) -> str:
-    """An address as /proc/net/tcp spells it."""
-    host, port = end[:2]
-    packed = ipaddress.ip_address(host).packed
-    words = [packed[begin : begin + 4][::-1] for begin in range(0, len(packed), 4)]
-    return f"{b''.join(words).hex().upper()}:{port:04X}"

@@ -23,7 +23,19 @@ from nbchat.core.errors import UsageError
 from nbchat.core.frames import MemberInfo, Moderate, Ruled
 from nbchat.core.keys import Key
 from nbchat.net import address
-from nbchat.net.child import Answer, AskRules, Keys, Members, Order, Revoke, Serve, Serving, What
+from nbchat.net.child import (
+    Answer,
+    AskRules,
+    Keys,
+    LetGo,
+    Members,
+    Order,
+    Renew,
+    Revoke,
+    Serve,
+    Serving,
+    What,
+)
 from nbchat.net.child import Moderate as ModerateOrder
 from nbchat.net.log import log
 from nbchat.net.options import Options
@@ -129,6 +141,20 @@ class ServerProcess:
         """Make all invitations void: but for who is inside, or with ``kick`` also for these."""
         self._ask(Revoke(kick), None)
         self._keys = self._ask(Keys(), list[Key])
+
+    def renew(self) -> address.Running:
+        """Make new keys; returns how it is found now. Raises StoreError."""
+        running = self._ask(Renew(), address.Running)
+        with self._lock:
+            self.running = running
+            if not self._has_ended:
+                address.here[self.port] = running
+        self._keys = self._ask(Keys(), list[Key])
+        return running
+
+    def let_go(self) -> None:
+        """End all who came with keys from before :meth:`renew`."""
+        self._ask(LetGo(), None)
 
     def moderate(self, room: str, order: Moderate) -> None:
         """Do what a host asks for in a room, and return when it is written down."""

@@ -22,7 +22,7 @@ from nbchat.core.errors import UsageError
 from nbchat.core.frames import Moderate, Ruled
 from nbchat.core.transcript import Member
 from nbchat.core.visible import one_line
-from nbchat.net import address, tls
+from nbchat.net import address, owners, tls
 from nbchat.net.hand import HostsHand
 from nbchat.net.link import Address, place
 from nbchat.net.options import Options
@@ -146,7 +146,9 @@ class Server(HostsHand):
         key = self._runner.invite(
             Invite(hours * 3600, "host" if host else "member", name, once or uses == 1, uses)
         )
-        where = msgspec.structs.replace(self._public, room=room, key_id=key.id, secret=key.secret)
+        where = msgspec.structs.replace(
+            self._public, room=room, key_id=key.id, secret=key.secret, uid=owners.own()
+        )
         if not qr:
             return where.whole_link
         from nbchat.net.invitation import Invitation
@@ -157,6 +159,16 @@ class Server(HostsHand):
         """Make all links void that :meth:`invite` has given out. Who is in a room stays and can come back
         after an outage; nobody else can come in with them. ``kick``: who came with a link is ended, too."""
         self._runner.revoke(kick=arguments.yes_no("server.revoke_invites", "kick", kick))
+
+    def renew_keys(self) -> None:
+        """Make new keys, for instance after somebody was given the old ones: every link that was given out
+        ends, also a host's, and for who is inside, too. Your own notebooks and terminals come back by
+        themselves, with the new key; whom you invite again needs a new link. Plain-text clients stay.
+
+        Raises StoreError if the new keys cannot be kept; then the old ones are still right.
+        """
+        self._runner.renew()
+        self._runner.let_go()
 
     def _moderate(self, room: str | None, order: Moderate) -> None:
         self._runner.moderate(_room(room), order)

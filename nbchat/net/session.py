@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from nbchat.core import keys, names, plain, wire
+from nbchat.core.digests import digest
 from nbchat.core.errors import BadName, ProtocolError
 from nbchat.core.frames import VERSION, Bye, Challenge, Closing, Frame, Hello, Join, Ping, Refused, Say, Slow
 from nbchat.net.allowance import Allowance
@@ -57,6 +58,8 @@ class Connection(asyncio.Protocol):
         self.peer: tuple[str, int] | None = None
         self.host = "an unknown address"
         self.made = time.monotonic()
+        self.word: str | None = None
+        """Its session's own word, which only its client keeps."""
         self.is_full = False
         """True while the socket takes no more; then only what had been begun is written."""
         self.is_open = False
@@ -390,6 +393,7 @@ class NativeSession:
                 case Hello() as hello if self._nonces is None:
                     self._hello(hello)
                 case Join() as join if self._nonces is not None:
+                    self._conn.word, join = join.session, _by_digest(join)
                     self._join(join, self._nonces)
                 case _:
                     self._refuse("join_first", "Say hello and join first (see docs/wire.md).")
@@ -434,6 +438,7 @@ class NativeSession:
         shell.act(shell.hub.join(conn, join, role, shell.now, conn.address, serves=serves, key_id=key.id))
         session = shell.hub.session_of(conn)
         if session is not None:
+            shell.given(conn, session)
             self._rate = shell.allowances.of(session, (key.id, conn.address))
             shell.used(session, key, room)
         if self._is_paused and conn.is_open:
@@ -471,6 +476,11 @@ class NativeSession:
     def _refuse(self, code: str, text: str, suggestion: str | None = None) -> None:
         self._conn.tell(Refused(code=code, text=text, fatal=True, suggestion=suggestion))
         self._conn.drop()
+
+
+def _by_digest(join: Join) -> Join:
+    """From here on a session is known by its digest."""
+    return msgspec.structs.replace(join, session=digest(join.session)) if join.session is not None else join
 
 
 def farewell(conn: Connection, reason: str) -> None:

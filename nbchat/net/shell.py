@@ -16,8 +16,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from nbchat.core import names, plain, wire
+from nbchat.core.digests import digest
 from nbchat.core.effects import (
     Admit,
     Announce,
@@ -119,7 +121,7 @@ class Shell:
         self.hub = Hub(
             limits,
             store.log_id,
-            lambda: secrets.token_hex(16),
+            self._new_session,
             rules,
             chat,
             held=held,
@@ -135,6 +137,8 @@ class Shell:
         self._unnamed = Unnamed()
         self.refusals = Refusals(self.loop.time)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._words: dict[str, str] = {}
+        """The words of sessions that were made here just now, by digest."""
         self._feeding: set[Connection] = set()
         """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
         self.counted: Callable[[int], None] | None = None
@@ -252,7 +256,8 @@ class Shell:
             welcome = self.hub.welcome(conn, head, self._clock())
             if welcome is None or not conn.is_open:
                 return False
-            conn.tell(welcome)
+            self.given(conn, welcome.session)
+            conn.tell(structs.replace(welcome, session=conn.word or ""))
             self._feeding.add(conn)
             # Who has seen more than there is knows another log (one that was put back from a copy).
             start = after if after is not None and after <= head else None
@@ -471,6 +476,7 @@ class Shell:
 
     def enter_plain(self, conn: Connection, session: PlainSession) -> PlainRoom:
         """A plain member reads its room from here on."""
+        self.given(conn, self.hub.session_of(conn) or "")
         opened = self._open("lobby")
         if opened.plain is None:
             opened.plain = PlainRoom()
@@ -480,7 +486,16 @@ class Shell:
         """The sockets of all connections, for a forked child to close."""
         return [conn.fileno for conn in self._connections]
 
-    # ── keys ──
+    # ── sessions and keys ──
+
+    def _new_session(self) -> str:
+        word = secrets.token_hex(16)
+        self._words[session := digest(word)] = word
+        return session
+
+    def given(self, conn: Connection, session: str) -> None:
+        """A connection has this session: its word is to be told if it was made here."""
+        conn.word = self._words.pop(session, conn.word)
 
     def used(self, session: str, key: Key, room: str) -> None:
         """A session came into a room with a key."""
@@ -493,6 +508,14 @@ class Shell:
         if kick:
             self.act(self.hub.empty(void, "The host has ended all links, and who came with one."))
             self.door.revoke()
+
+    def let_go(self) -> None:
+        """End all who came with a key from before :meth:`Door.renew`. Who came with the host's own comes back
+        by itself: where the new one is found has been said."""
+        invited, own = self.door.renewed
+        self.act(self.hub.empty(invited, "The host has made new keys for this chat: all links have ended."))
+        for conn in [each for each in self._connections if each.key_id in own and each.is_open]:
+            farewell(conn, "The host has made new keys for this chat.")
 
     # ── time ──
 
@@ -509,6 +532,8 @@ class Shell:
             self._spawn(self.door.keep_used())
         if self._memory.tick(moment):
             self._spawn(self._shrink())
+        if self._store.is_file:
+            self._spawn(self._memory.look())
         for conn in self._unnamed:
             if moment - conn.since < self.limits.hello:
                 break

@@ -125,6 +125,26 @@ class ServerThread:
         self.ask(lambda shell: shell.revoke(kick=kick))
         self._keep_keys()
 
+    def renew(self) -> address.Running:
+        """Make new keys; returns how it is found now. Raises StoreError."""
+        assert self.shell is not None
+        key = self.do(self.shell.door.renew())
+        assert self.running is not None
+        self.running = msgspec.structs.replace(self.running, key=(key.id, key.secret))
+        self._announce()
+        return self.running
+
+    def let_go(self) -> None:
+        """End all who came with keys from before :meth:`renew`."""
+        self.ask(lambda shell: shell.let_go())
+
+    def _announce(self) -> None:
+        assert self.running is not None
+        try:
+            address.announce(self.running)
+        except OSError as error:
+            log.warning("this server cannot be found by name: %s", error)
+
     def _keep_keys(self) -> None:
         if self.shell is not None:
             self.do(self.shell.door.keep())
@@ -218,13 +238,13 @@ class ServerThread:
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, end: asyncio.Event) -> None:
         store, options = self.store, self._options
-        kept = msgspec.json.decode(store.meta.get("keys", "[]"), type=list[Key])
+        kept = msgspec.json.decode(store.keys or "[]", type=list[Key])
         kept = kept or self._known
         host_key = next((key for key in kept if key.role == "host" and key.ends is None), None)
         if host_key is None:
             host_key = new_key("host", None)
             kept.append(host_key)
-            await store.remember("keys", msgspec.json.encode(kept).decode())
+            await store.keep_keys(msgspec.json.encode(kept).decode())
         shell = Shell(
             store,
             options.limits,
@@ -252,10 +272,7 @@ class ServerThread:
             options.lan[0] if options.lan else "",
             pin,
         )
-        try:
-            address.announce(self.running)
-        except OSError as error:
-            log.warning("this server cannot be found by name: %s", error)
+        self._announce()
         self._started.set_result(None)
         try:
             await end.wait()

@@ -60,7 +60,12 @@ class RoomStore(Protocol):
 
     @property
     def meta(self) -> Mapping[str, str]:
-        """Small things kept with the log (keys, for one); changed by :meth:`remember`."""
+        """Small things kept with the log; changed by :meth:`remember`."""
+
+    @property
+    def keys(self) -> str:
+        """What opens the chat, as :meth:`keep_keys` was given it last; "" at first. Not in the log: who is
+        given a file with that is not given these."""
 
     async def open(self) -> None:
         """Make ready. Raises :class:`AlreadyServing` if another process keeps this memory."""
@@ -139,8 +144,15 @@ class RoomStore(Protocol):
         """Of a memory that is no file: have the room that has most let its oldest events go, until so many
         bytes are left. Returns the last seq that is gone, of each room that lost some."""
 
+    async def look(self) -> None:
+        """See whether what it keeps is still where it was; to be called about once a second. Raises StoreDown
+        that says what is gone: then nothing more is confirmed until it is back."""
+
     async def remember(self, key: str, value: str) -> None:
         """Keep a small thing with the log."""
+
+    async def keep_keys(self, keys: str) -> None:
+        """Keep what opens the chat, beside the log."""
 
     def forked(self) -> None:
         """To be called in a forked child: let go of all that was copied. There the store is closed; the

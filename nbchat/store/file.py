@@ -1,8 +1,10 @@
-"""A history's file: the one process that owns it, and what a forked child must not do to it."""
+"""A history's file: the one process that owns it, whether it is still there, and what a forked child must
+not do to it."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 from pathlib import Path
@@ -18,6 +20,8 @@ _inherited: set[Path] = set()
 """Files that this process's parent had open at the fork. SQLite must not open them here: it keeps track of
 a file's locks for the whole process, and the child's copy of that is wrong."""
 
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, getattr(errno, "ESTALE", errno.ENOENT)}
+
 
 class File:
     """Owns the file at ``path`` from :meth:`own` to :meth:`release`. The store's thread only."""
@@ -28,6 +32,8 @@ class File:
         """Open for as long as SQLite has the file open: closing any descriptor of it takes SQLite's locks
         away, and the next program to look into the file would delete the log under our hands."""
         self._lock: filelock.BaseFileLock | None = None
+        self._places: list[tuple[str, tuple[int, int]]] = []
+        """Where the file and its write-ahead log were found, and which they were."""
 
     def own(self) -> None:
         """Make this process the file's owner, or say who is."""
@@ -66,6 +72,7 @@ class File:
         if self.raw is not None:
             self.raw.close()
             self.raw = None
+        self._places.clear()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -92,6 +99,28 @@ class File:
                     os.dup2(nothing, fd, inheritable=False)
         os.close(nothing)
         self._lock = None
+
+    # ── whether it is still there ──
+
+    def is_whole(self) -> None:
+        """SQLite has the file open and its write-ahead log, which stay where they are now."""
+        assert self.raw is not None
+        log = self._beside("-wal")
+        self._places = [(str(self.path), _identity(os.fstat(self.raw.fileno())))]
+        self._places.append((str(log), _identity(log.stat())))
+
+    def missing(self) -> Path | None:
+        """What was deleted, moved or replaced under our hands: the file itself, or its write-ahead log. The
+        system lets us write on into a file without a name, and at the end nothing of that is left. (The third
+        part, ``-shm``, has nothing that is not in these two.)"""
+        for place, found in self._places:
+            try:
+                is_there = _identity(os.stat(place)) == found
+            except OSError as error:  # of other errors the system does not tell
+                is_there = error.errno not in _NOT_THERE
+            if not is_there:
+                return Path(place)
+        return None
 
     # ── damage ──
 

@@ -117,6 +117,7 @@ class MemoryStore:
         self._rooms: dict[str, _Log] = {}
         self._new: list[_Append] = []
         self._is_open = False
+        self.keys = ""
 
     @property
     def meta(self) -> dict[str, str]:
@@ -257,6 +258,13 @@ class MemoryStore:
         self._keep()
         known = self._log(room).ids.get(session, {}).get(id)
         return Receipt(known.seq, known.at, duplicate=True) if known is not None else None
+
+    async def keep_keys(self, keys: str) -> None:
+        self._check()
+        self.keys = keys
+
+    async def look(self) -> None:
+        self._check()
 
     async def remember(self, key: str, value: str) -> None:
         self._check()

@@ -26,11 +26,11 @@ class InUse(Exception):
     """Another program uses the file."""
 
 
-def scrub(db: sqlite3.Connection, file: FileIO, path: Path) -> bool:
+def scrub(db: sqlite3.Connection, file: FileIO, path: Path, most: int = MOST) -> bool:
     """Empty the write-ahead log and the free space of all pages; False if there is more to do.
 
-    ``file`` was opened before SQLite opened the same file, and is closed after: closing it would take
-    SQLite's locks away.
+    ``most``: how many pages may be changed. ``file`` was opened before SQLite opened the same file, and is
+    closed after: closing it would take SQLite's locks away.
     """
     try:
         if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
@@ -50,14 +50,14 @@ def scrub(db: sqlite3.Connection, file: FileIO, path: Path) -> bool:
         (count,) = db.execute("PRAGMA page_count").fetchone()
         (moves_pages,) = db.execute("PRAGMA auto_vacuum").fetchone()
         if not moves_pages and count < 2**24:
-            is_all = _zero(file, size)
+            is_all = _zero(file, size, most)
     finally:
         db.execute("ROLLBACK")
     db.execute("PRAGMA shrink_memory")  # pages in memory have the old bytes, and might be written again
     return is_all
 
 
-def _zero(file: FileIO, size: int) -> bool:
+def _zero(file: FileIO, size: int, most: int = MOST) -> bool:
     """Fill the space between the cells and the list of cells with zeros, in pages of ``size`` bytes.
 
     False if there were more of them than are done at a time. Each call looks at the whole file again, so
@@ -65,7 +65,7 @@ def _zero(file: FileIO, size: int) -> bool:
     """
     zeros, changed, start = bytes(size), 0, 0
     file.seek(0)
-    while changed < MOST and (block := file.read(BLOCK * size)):
+    while changed < most and (block := file.read(BLOCK * size)):
         for page in range(0, len(block) - size + 1, size):
             # https://www.sqlite.org/fileformat2.html#b_tree_pages; a file begins with 100 bytes of its own.
             head = page + 100 if start + page == 0 else page
@@ -84,7 +84,7 @@ def _zero(file: FileIO, size: int) -> bool:
         file.seek(start)
     if changed:
         os.fsync(file.fileno())
-    return changed < MOST
+    return changed < most
 
 
 def _is_sound(block: bytes, page: int, cells: int, free: int, end: int, size: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -19,19 +20,20 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
-from nbchat.core.errors import StoreDown
-from nbchat.store import Deliver, Event, Receipt, damage
+from nbchat.core.errors import StoreDown, StoreError
+from nbchat.store import Deliver, Event, Receipt, damage, digests, keyfile
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
 from nbchat.store.pieces import bounded
 from nbchat.store.scrub import InUse, scrub
 from nbchat.store.tables import identify, transaction
 from nbchat.store.trim import Trim
-from nbchat.store.trouble import named, unopened
+from nbchat.store.trouble import gone, named, unopened
 from nbchat.store.waiting import Queue
 from nbchat.store.writer import GROUP, Append, Worker, Writer
 
 T = TypeVar("T")
+log = logging.getLogger("nbchat")
 
 RECENT = 1024
 """Events of a room kept at hand for its readers, more than one commit brings; older ones are read."""
@@ -66,6 +68,7 @@ class SQLiteStore:
         self.log_id = ""
         self.is_file = True
         self.damage: str | None = None
+        self.keys = ""
         self._meta: dict[str, str] = {}
         self._clock = clock
         self._is_own_place = is_own_place
@@ -74,6 +77,7 @@ class SQLiteStore:
         self._writer: Writer | None = None
         self._reader: Worker | None = None
         self._is_scrubbed = True
+        self._is_gone = False
         self._new: list[Append] = []
         """What was appended in this tick."""
 
@@ -110,17 +114,18 @@ class SQLiteStore:
         is_suspect = damage.is_suspect(file.path)
         is_doubtful = is_suspect or (file.was_abandoned and file.is_small)
 
-        def start(db: sqlite3.Connection) -> dict[str, str]:
+        def start(db: sqlite3.Connection) -> tuple[dict[str, str], str]:
             meta = damage.begin(db)
             if is_doubtful:
                 damage.look_through(db, with_indexes=is_suspect)
-            return meta
+            return meta, digests.keys(db, meta, file.path)
 
-        writer = Writer(self._connect, self._clock, self.path)
+        writer = Writer(self._connect, self._clock, self.path, self._see)
         reader = Worker(self._connect)
         try:
-            meta = await writer.call(start)
+            meta, self.keys = await writer.call(start)
             await reader.call(identify)  # at once: later there may be no right or no room to open it
+            file.is_whole()
         except BaseException:
             await reader.end()
             await writer.end()
@@ -128,6 +133,8 @@ class SQLiteStore:
         damage.clear(file.path)
         self._writer, self._reader = writer, reader
         self._meta, self.log_id = meta, meta["log_id"]
+        if digests.UNSCRUBBED in meta:
+            await self._scrub_older()
 
     async def close(self) -> None:
         writer, reader = self._writer, self._reader
@@ -138,6 +145,8 @@ class SQLiteStore:
         rooms, self._rooms = self._rooms, {}
         for recent in rooms.values():
             recent.queue.wake()
+        with contextlib.suppress(StoreDown, sqlite3.Error):
+            await writer.call(self._look)
         if reader is not None:
             await reader.end()
         await writer.end()
@@ -224,8 +233,7 @@ class SQLiteStore:
 
         try:
             for start in range(0, len(seqs), GROUP):
-                part = seqs[start : start + GROUP]
-                await self._call(self._working(), partial(write, part=part))
+                await self._change(partial(write, part=seqs[start : start + GROUP]))
         finally:
             self._is_scrubbed = False  # now: until the text went, somebody else's scrub may have ended
         if recent := self._rooms.get(room):
@@ -262,15 +270,22 @@ class SQLiteStore:
         await self._trim(trim)
 
     async def give_up(self, room: str, session: str, id: str) -> Receipt | None:
-        writer = self._working()
-        return await self._call(writer, partial(writer.give_up, room=room, session=session, id=id))
+        writer = self._working()  # what it does belongs to that one
+        return await self._change(partial(writer.give_up, room=room, session=session, id=id))
+
+    async def keep_keys(self, keys: str) -> None:
+        await self._change(lambda db: keyfile.write(self.path, keys))
+        self.keys = keys
+
+    async def look(self) -> None:
+        await self._call(self._working(), self._look)
 
     async def _trim(self, trim: Trim) -> dict[str, int]:
         gone: dict[str, int] = {}
         while not trim.is_done:
             writer = self._working()
             try:
-                part = await self._call(writer, partial(writer.take, trim=trim))
+                part = await self._change(partial(writer.take, trim=trim))
             except BaseException:
                 self._is_scrubbed = False
                 raise
@@ -286,7 +301,7 @@ class SQLiteStore:
         def write(db: sqlite3.Connection) -> None:
             db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-        await self._call(self._working(), write)
+        await self._change(write)
         self._meta[key] = value
 
     # ── inside ──
@@ -300,6 +315,32 @@ class SQLiteStore:
         if self._reader is None:
             raise StoreDown("The history is closed.")
         return self._reader
+
+    def _see(self) -> None:
+        """See whether the file is still where it was. The writer's thread."""
+        missing = self._file.missing()
+        self._is_gone = missing is not None
+        if missing is not None:
+            raise gone(self.path, missing)
+
+    def _look(self, db: sqlite3.Connection) -> None:
+        try:
+            self._see()
+        except StoreDown:
+            # What the log has belongs to that file: in another one of its name it would be damage.
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raise
+
+    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Have the writer do something; done only if it went into the file that has the name still."""
+
+        def change(db: sqlite3.Connection) -> T:
+            self._see()
+            result = function(db)
+            self._see()
+            return result
+
+        return await self._call(self._working(), change)
 
     async def _numbers(self, query: str, rooms: list[str]) -> dict[str, int]:
         def read(db: sqlite3.Connection) -> dict[str, int]:
@@ -326,7 +367,10 @@ class SQLiteStore:
             with closing(db.execute(query, arguments)) as rows:
                 return list(bounded((Event(*row) for row in rows), size))
 
-        return await self._call(self._reading(), read)
+        found = await self._call(self._reading(), read)
+        if self._is_gone:  # what is given out as new is a receipt
+            raise StoreDown("The file of the history is gone.")
+        return found
 
     async def _scrub(self) -> None:
         """Take what was deleted out of the file, too."""
@@ -335,7 +379,7 @@ class SQLiteStore:
         work, tries = partial(scrub, file=file.raw, path=file.path), SCRUBS
         while not self._is_scrubbed:
             try:
-                self._is_scrubbed = await self._call(self._working(), work)
+                self._is_scrubbed = await self._change(work)
             except InUse:
                 tries -= 1
                 if not tries:
@@ -343,6 +387,22 @@ class SQLiteStore:
                         "The text is no longer in the history, but still in its file, since another program "
                         f"uses it: {file.path}. End that program, and take the text away again."
                     ) from None
+
+    async def _scrub_older(self) -> None:
+        """Take the keys and sessions that stood in an older file out of its bytes."""
+
+        assert self._file.raw is not None
+        try:
+            await self._change(partial(digests.scrub_all, file=self._file.raw, path=self.path))
+            del self._meta[digests.UNSCRUBBED]
+        except (InUse, StoreError) as error:
+            why = "another program uses it" if isinstance(error, InUse) else str(error)
+            log.warning(
+                "keys and sessions that older versions kept in %s are perhaps still in its bytes, and are "
+                "taken out when it is opened next: %s",
+                self.path,
+                why,
+            )
 
     async def _call(self, worker: Worker, function: Callable[[sqlite3.Connection], T]) -> T:
         if worker is self._writer:

@@ -8,8 +8,10 @@ import sqlite3
 from collections.abc import Iterator
 
 from nbchat.core.errors import StoreDown
+from nbchat.store import digests
 
-SCHEMA = 2
+SCHEMA = 3
+"""2: with marks of what was trimmed. 3: digests in place of sessions, no keys."""
 APPLICATION = 0x6E626368
 """``nbch``, in the header of each file of ours: by it a damaged one is recognised and may be moved aside."""
 
@@ -30,7 +32,7 @@ CREATE TABLE log (
     session TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX log_once ON log (room, session, id);
+{digests.INDEX};
 {_MARKS}
 """
 _FROM_1 = f"ALTER TABLE room ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0; {_MARKS}"
@@ -50,7 +52,7 @@ def identify(db: sqlite3.Connection) -> int:
                 "This history was written by a newer nbchat. Update nbchat, or give another file with "
                 "history=…"
             )
-        return SCHEMA
+        return int(version)
     names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
     if application == 0 and version == 0 and not names:
         return 0
@@ -63,15 +65,25 @@ def prepare(db: sqlite3.Connection) -> dict[str, str]:
     """Make the tables, or bring them up to date, in one transaction; returns the small things kept."""
     version = identify(db)
     if version < SCHEMA:
-        changes = _FROM_1 if version == 1 else _TABLES
+        digests.teach(db)
+        changes = {0: _TABLES, 1: _FROM_1 + digests.BEGIN}.get(version, digests.BEGIN)
         db.executescript(
             f"BEGIN IMMEDIATE; {changes} PRAGMA application_id = {APPLICATION}; "
             f"PRAGMA user_version = {SCHEMA}; COMMIT;"
         )
         # Into the file itself: what is ours has to be recognised without its write-ahead log.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _digest(db)
     db.execute("INSERT OR IGNORE INTO meta VALUES ('log_id', ?)", (secrets.token_hex(16),))
     return dict(db.execute("SELECT key, value FROM meta"))
+
+
+def _digest(db: sqlite3.Connection) -> None:
+    """Go on with what an older file has left to be done."""
+    while (at := digests.left(db)) is not None:
+        digests.teach(db)
+        with transaction(db):
+            digests.step(db, at)
 
 
 @contextlib.contextmanager

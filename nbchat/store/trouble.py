@@ -32,6 +32,21 @@ def named(error: Exception, path: Path | None, *, before_commit: bool = False) -
     return StoreDown(f"The history could not be read or written ({error}).")
 
 
+def gone(path: Path, missing: Path) -> StoreDown:
+    """What to say when a file or its write-ahead log was taken away while it is open."""
+    if missing == path:
+        return StoreDown(
+            f"The file of the history, {path}, was deleted, moved or replaced, so nothing is confirmed any "
+            "more. If it was moved, move it back. Otherwise take what was said so far from client.history(), "
+            "and serve again: server.stop(), then nbchat.serve(…). That goes on with what is there then."
+        )
+    return StoreDown(
+        f"A part of the history, {missing}, was deleted, moved or replaced, so nothing is confirmed any "
+        "more. Move it back, or stop the server and serve again (server.stop(), then nbchat.serve(…)): that "
+        "writes what was in it into the history's file."
+    )
+
+
 def unopened(error: Exception, path: Path | None) -> StoreDown:
     """Why a history cannot be opened, and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -111,9 +111,15 @@ class Writer(Worker):
     _name = "nbchat store writer"
 
     def __init__(
-        self, connect: Callable[[], sqlite3.Connection], clock: Callable[[], float], path: Path | None
+        self,
+        connect: Callable[[], sqlite3.Connection],
+        clock: Callable[[], float],
+        path: Path | None,
+        see: Callable[[], None],
     ) -> None:
         self._clock = clock
+        self._see = see
+        """Raises StoreDown if the file is not where it was; two of the system's calls, a few microseconds."""
         self._path = path
         self._heads: dict[str, int] = {}
         self._trimmed: set[str] = set()
@@ -169,11 +175,17 @@ class Writer(Worker):
                 answers.append((job, self._insert(db, job, at, heads, events, came)))
             if heads:
                 db.executemany(_SET_HEAD, heads.items())
+            self._see()
+        except StoreDown as error:
+            failed = error
         except Exception as error:
             failed = named(error, self._path, before_commit=True)
         if failed is None:
             try:
                 db.execute("COMMIT")
+                self._see()  # it may have gone meanwhile
+            except StoreDown as error:
+                failed = error
             except sqlite3.Error as error:
                 failed = named(error, self._path)
         if failed is not None:

@@ -30,11 +30,11 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbchat.core.mentions import spans
 from nbchat.core.visible import visible_in_html, visible_on_a_page
 from nbchat.net.log import log
-from nbchat.ui import inline
+from nbchat.ui import formulas, inline
 
 _MATH_TAGS = (
     "math mrow mi mn mo ms mtext mspace mfrac msqrt mroot msub msup msubsup munder mover munderover "
-    "mtable mtr mtd mpadded mphantom mstyle mmultiscripts mprescripts menclose none"
+    "mtable mtr mtd mpadded mstyle mmultiscripts mprescripts menclose none"
 )
 ALLOWED_TAGS = frozenset(
     (
@@ -51,6 +51,7 @@ ALLOWED_ATTRIBUTES: dict[str, frozenset[str]] = {
     "mfrac": frozenset({"linethickness"}),
     "mspace": frozenset({"width"}),
     "mi": frozenset({"mathvariant"}),
+    "mstyle": frozenset({"displaystyle", "scriptlevel"}),
 }
 ALLOWED_CLASSES = frozenset({"k", "s", "c", "m", "f", "b", "host", "mention", "task"})
 """Of spans: keyword, string, comment, number, name, builtin; the host of a link; @name; a box."""
@@ -185,6 +186,7 @@ def _clean(made: str) -> str:
     return nh3.clean(
         made,
         tags=set(ALLOWED_TAGS),
+        clean_content_tags={"mphantom", "script", "style"},
         attributes={tag: set(names) for tag, names in ALLOWED_ATTRIBUTES.items()},
         attribute_filter=_attribute,
         url_schemes=set(_SCHEMES),
@@ -199,6 +201,12 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
         return value if _is_link(value) else None
     if name in ("class", "target", "rel"):
         return value
+    if tag == "mspace":
+        return value if formulas.LENGTH.fullmatch(value) else None
+    if name == "scriptlevel":
+        return value if value in ("0", "1", "2") else None
+    if name == "linethickness":  # of a binomial, which has no line
+        return value if value == "0" else None
     return value if _VALUE.fullmatch(value) else None
 
 
@@ -397,15 +405,14 @@ def _class(kind: Any) -> str:
 
 
 def _formula(self: RendererHTML, tokens: Sequence[Token], at: int, options: Any, env: Any) -> str:
-    """LaTeX as MathML, which browsers draw without a script; what cannot be read, as code."""
+    """LaTeX as MathML; what cannot be read, or of which something would not be seen, as code."""
     source, mark = tokens[at].content, tokens[at].markup
+    label = f" ({tokens[at].info})" if tokens[at].type == "math_block_label" else ""
     if len(source) <= _FORMULA and not _MARKUP.search(source):
         try:
-            from latex2mathml.converter import convert
-
             display = "inline" if tokens[at].type == "math_inline" else "block"
-            return str(convert(source.strip(), display=display))
+            if made := formulas.mathml(source, display, _clean):
+                return made + escape(label, quote=False)
         except Exception:
             log.debug("a formula could not be read", exc_info=True)
-    label = f" ({tokens[at].info})" if tokens[at].type == "math_block_label" else ""
     return f"<code>{escape(f'{mark}{source}{mark}{label}', quote=False)}</code>"

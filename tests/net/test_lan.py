@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import nbchat
@@ -237,7 +238,7 @@ def test_two_pins_are_none() -> None:
 
 
 def test_tls_to_a_port_without_it_says_so_and_sends_nothing(server: nbchat.Server) -> None:
-    link = server.invite().replace("#", f"?pin=sha256:{'0' * 64}#")
+    link = msgspec.structs.replace(parse(server.invite()), pin=f"sha256:{'0' * 64}").whole_link
     with pytest.raises(Unreachable, match="not encrypted as this link says"):
         nbchat.connect(link, name="ada")
 

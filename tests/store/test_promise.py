@@ -370,13 +370,15 @@ def test_all_is_there_after_closing_and_opening(lasting):
         await fill(store, 60)
         await fill(store, 2, room="side")
         await store.redact("lobby", 10)
-        await store.remember("keys", "k1")
+        await store.remember("small", "thing")
+        await store.keep_keys("k1")
         return await store.history("lobby", limit=100), store.log_id
 
     async def after(store):
         reading = asyncio.create_task(read(store, "lobby", 40, 62))
         assert await store.head(["lobby", "side"]) == {"lobby": 60, "side": 2}
-        assert store.meta["keys"] == "k1"
+        assert (store.meta["small"], store.keys) == ("thing", "k1")
+        assert "k1" not in store.meta.values()
         assert [(receipt.seq, receipt.duplicate) for receipt in await fill(store, 2, first=60)] == [
             (60, True),
             (61, False),

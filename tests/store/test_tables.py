@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from nbchat.core.digests import digest
 from nbchat.core.errors import StoreDown
 from nbchat.store import tables
 from tests.store.test_promise import fill, read, seqs
@@ -47,24 +48,24 @@ def test_a_history_of_version_1_is_brought_up_to_date(path):
     make_version_1(path)
 
     async def test(store):
-        assert (store.log_id, store.meta["keys"], store.damage) == ("the first", "[]", None)
+        assert (store.log_id, store.keys, store.damage) == ("the first", "[]", None)
         assert await store.head(["lobby", "side"]) == {"lobby": 3, "side": 1}
         assert await store.trimmed(["lobby", "side"]) == {"lobby": 0, "side": 0}
         events = await read(store, "lobby", 0, 3)
         assert [(event.seq, event.at % 1000, event.session, event.id) for event in events] == [
-            (1, 0, "s1", "a"),
-            (2, 1, "s1", "b"),
-            (3, 2, "s2", "a"),
+            (1, 0, digest("s1"), "a"),
+            (2, 1, digest("s1"), "b"),
+            (3, 2, digest("s2"), "a"),
         ]
-        again = await store.append("lobby", "s1", "b", b"{}")
+        again = await store.append("lobby", digest("s1"), "b", b"{}")
         assert (again.seq, again.duplicate) == (2, True)
         assert seqs(await fill(store, 1, session="s3")) == [4]
         assert await store.trim(number=1) == {"lobby": 3}
-        assert (await store.append("lobby", "s1", "b", b"{}")).duplicate
+        assert (await store.append("lobby", digest("s1"), "b", b"{}")).duplicate
         assert (await store.append("new", "s1", "b", b"{}")).seq == 1
 
     run(path, test)
-    assert pragma(path, "user_version") == tables.SCHEMA == 2
+    assert pragma(path, "user_version") == tables.SCHEMA == 3
     assert pragma(path, "application_id") == tables.APPLICATION
     run(path, lambda store: fill(store, 1))
 
@@ -98,7 +99,7 @@ def test_a_migration_is_done_whole_or_not_at_all(path, monkeypatch):
         assert len(await store.history("lobby")) == 3
 
     run(path, test)
-    assert pragma(path, "user_version") == 2
+    assert pragma(path, "user_version") == 3
 
 
 def test_a_new_file_is_recognisably_ours_while_it_is_open(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 import sys
 import threading
@@ -175,6 +176,62 @@ def test_what_is_typed_is_what_is_shown(text: str) -> None:
 def test_what_can_only_mean_a_look(text: str, html: str) -> None:
     assert render.html(text) == html
     Checked(html)
+
+
+CONCEALED = (
+    r"a\phantom{hid}b", r"\vphantom{hid}a", r"\hphantom{hid}a", r"\phantom{\text{hid}}", r"\phantom{🔥}a", r"a % hid",
+    r"\href{https://hid.example}{b}", r"\newcommand{\hid}{b} b", r"\def\hid{b} b", r"\class{hid}{b}", r"\style{hid}{b}",
+    r"\color{hid}b", r"\colorbox{hid}{b}", r"\mathchoice{h}{i}{d}{e}", r"\begin{hid}a\end{hid}", r"\mathop{h}^{a}",
+    r"\DeclareMathOperator{\hid}{b} b", r"\sideset{h}{i}d", r"\hspace{1234567}a", r"a^{b^{c^{d^{hid}}}}", r"a^{b^{c^{d_{hid}}}}",
+    r"\frac{\frac{\frac{\frac{h}{i}}{d}}{d}}{e}", r"\cfrac{1}{a^{b^{c^{d^{hid}}}}}",
+)  # fmt: skip
+"""Formulas of which a reader would not see something."""
+
+
+@pytest.mark.parametrize("source", CONCEALED)
+def test_what_a_formula_would_conceal_is_shown_as_it_was_typed(source: str) -> None:
+    made = render.html(f"so ${source}$ it is")
+    assert made == f"so <code>${source}$</code> it is"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"a\hspace{-9em}b", r"a\kern-9em b", r"a\mkern-180mu b", r"a\mspace{-18mu}b", r"a\hskip-9em b", r"a\!\!\!\!b",
+        r"a\negthickspace b", r"a\hspace{999em}b", r"a\llap{b}", r"a\rlap{b}", r"a\mathllap{b}", r"a\smash{b}",
+        r"a\raise{9em}{b}", r"a\moveleft{9em}{b}", r"\color{white}ab", r"\textcolor{red}{ab}", r"\tiny ab",
+        r"a\lower{9em}{b}", r"a\skew{3}{}{b}",
+    ],
+)  # fmt: skip
+def test_nothing_is_drawn_over_or_away_from_anything(source: str) -> None:
+    """Sizes, colours and places that would do it are left out; what is drawn stands where it stands."""
+    made = render.html(f"${source}$")
+    assert made.startswith("<math ")
+    assert re.sub("<[^>]*>", "", made) == "ab"
+    attributes = set(re.findall(r' (\w+)="([^"]*)"', made)) - {("display", "inline")}
+    assert attributes <= {("width", "0.167em")}, made
+    Checked(made)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        r"e^{-\frac{(x-\mu)^2}{2\sigma^2}}", r"\int_0^1\! x\,dx", r"\begin{pmatrix}a&b\\c&d\end{pmatrix}", r"\sqrt[3]{x}",
+        r"\begin{array}{c|c}a&b\\c&d\end{array}", r"\begin{cases}1&x>0\\0&\text{otherwise}\end{cases}", r"f''(x)",
+        r"\mathbb{R}\to\mathcal{L}\mathfrak{g}\mathbf{A}\mathrm{d}x", r"\lim_{x\to 0}\frac{\sin x}{x}", r"50\%",
+        r"\binom{n}{k}\quad\operatorname{tr}A\bmod 3", r"\hat{x}\overline{ab}\underbrace{a+b}_{2}", r"\displaystyle\sum_i x_i",
+        r"\textcolor{blue}{x}+\color{red}y", r"\hspace{1em}a\kern3pt b", r"\left(\frac12\right)", r"\cfrac{1}{1+\cfrac{1}{2+\cfrac{1}{3+\cfrac{1}{4+\cfrac15}}}}",
+        r"\begin{align*}a&=b\\c&=d\end{align*}", r"2^{2^{2^2}}", r"\boxed{E=mc^2}\tag{1}", r"日本 + \text{größe}",
+    ],
+)  # fmt: skip
+def test_formulas_that_people_write_are_drawn(source: str) -> None:
+    made = render.html(f"${source}$")
+    assert made.startswith("<math "), made
+    Checked(made)
+
+
+def test_the_label_of_a_formula_is_shown() -> None:
+    assert render.html("$$x^2$$ (hid)").endswith("</math> (hid)")
 
 
 def test_formulas_stand_beside_blanks_and_punctuation() -> None:
