@@ -388,7 +388,7 @@ def test_an_invitation_that_could_not_be_kept_opens_nothing(scene: Scene, monkey
         raise nbchat.errors.StoreFull("no room is left")
 
     assert runner.store is not None
-    monkeypatch.setattr(runner.store, "remember", full)
+    monkeypatch.setattr(runner.store, "keep_keys", full)
     with suppress(nbchat.errors.StoreFull):
         scene.server.invite()
     assert ids() == before

@@ -218,7 +218,9 @@ class SQLiteStore:
         recent = self._rooms.get(room)
         if recent is not None and (found := recent.after(after)):
             return list(bounded(islice(found, limit), size))
-        return await self._piece(_SINCE, (room, after, limit), size)
+        events = await self._piece(_SINCE, (room, after, limit), size)
+        self._check_new()
+        return events
 
     async def head(self, rooms: list[str]) -> dict[str, int]:
         return await self._numbers(_HEAD, rooms)
@@ -359,7 +361,9 @@ class SQLiteStore:
                 events = (Event(*row[1:]) for row in chain([first], rows))
                 return list(bounded(events, READ_SIZE)), first[0]
 
-        return await self._call(self._reading(), read)
+        found = await self._call(self._reading(), read)
+        self._check_new()
+        return found
 
     async def _piece(self, query: str, arguments: tuple[object, ...], size: int | None) -> list[Event]:
         def read(db: sqlite3.Connection) -> list[Event]:
@@ -367,10 +371,12 @@ class SQLiteStore:
             with closing(db.execute(query, arguments)) as rows:
                 return list(bounded((Event(*row) for row in rows), size))
 
-        found = await self._call(self._reading(), read)
-        if self._is_gone:  # what is given out as new is a receipt
+        return await self._call(self._reading(), read)
+
+    def _check_new(self) -> None:
+        """What is given out as new is a receipt: of a file that is gone there is none."""
+        if self._is_gone:
             raise StoreDown("The file of the history is gone.")
-        return found
 
     async def _scrub(self) -> None:
         """Take what was deleted out of the file, too."""

@@ -89,7 +89,8 @@ def test_what_is_not_read_is_one_piece(server: nbchat.Server, after: int | None,
     assert read < COUNT * len(TEXT) / 4, "nor was more read from the history"
     with nbchat.connect(server, name="ada") as ada:
         assert ada.send("later").wait().seq == COUNT + 1
-    assert sum(reads.sizes) - read <= 200 * 4200, "what ada was shown"
+    # What ada was shown, and a piece for which the system's own buffers may have found room meanwhile.
+    assert sum(reads.sizes) - read <= 200 * 4200 + WRITE
     seqs = [slow.receive("said")["seq"]]
     while seqs[-1] != COUNT + 1:
         seqs.append(slow.receive("said")["seq"])

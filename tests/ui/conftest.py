@@ -49,8 +49,9 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         yield address, folder / "work"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """For one module: while it is there its loop runs in the tests' thread, where others start theirs."""
     with lab.browser() as browser:
         yield browser
 

@@ -545,7 +545,7 @@ def test_in_names_all_of_it_is_shown() -> None:
 
 ENTITIES = {
     "safe&#x202E;gpj.exe": "safe<U+202E>gpj.exe", "a&ZeroWidthSpace;b": "a<U+200B>b", "a" + "&#x300;" * 2000: "a" + "\u0300" * 8 + "<1992 more marks>",
-    "**a&#8238;b**": "a<U+202E>b", "$\\text{&#x202E;}$": "<U+202E>", "&NoBreak;x": "<U+2060>x", "x&InvisibleTimes;y": "x<U+2062>y",
+    "**a&#8238;b**": "a<U+202E>b", "$\\text{&#x202E;}$": "$\\text{&#x202E;}$", "&NoBreak;x": "<U+2060>x", "x&InvisibleTimes;y": "x<U+2062>y",
     "[a&#x202E;](https://x.org)": "a<U+202E> (x.org)", "https://x.org/%E2%80%AE": "https://x.org/%E2%80%AE", "&zwj;x&zwnj;y": "<U+200D>x<U+200C>y",
     "| a&#x2066; |\n|---|\n| &#xE0041; |": "a<U+2066><U+E0041>", "![a&#x202E;](https://x.org)": "a&#x202E; (x.org)",
 }  # fmt: skip
