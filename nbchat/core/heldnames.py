@@ -5,13 +5,11 @@ session and for the key it came with, until a host releases it. What is held is 
 outlives the server. In a chat without a name nothing is held; but it is known there, too, which names a
 host's key has had, so that it wins them back from whoever has one meanwhile.
 
-Pure: ``now`` is in seconds since 1970. Sessions are kept as digests: who reads the history cannot come back
-as somebody.
+Pure: ``now`` is in seconds since 1970. Sessions are digests here as everywhere (digests.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -42,7 +40,6 @@ class Hold(Struct, frozen=True, omit_defaults=True):
 
     name: str
     session: str
-    """Its digest."""
     key: str | None = None
     """A host's: the id of its key, or SERVES."""
     left: float | None = None
@@ -155,7 +152,7 @@ class HeldNames:
     def came(self, room: str, name: str, session: str, key: str | None, *, is_host: bool) -> None:
         """A member is there under a name, or is host now, or no longer. A session has one name: what it had
         before is let go of."""
-        self._put(room, Hold(name, _digest(session), key if is_host else None), is_host=is_host)
+        self._put(room, Hold(name, session, key if is_host else None), is_host=is_host)
 
     def left(self, room: str, name: str, now: float) -> None:
         """A member has left: from now on its name is held."""
@@ -170,7 +167,7 @@ class HeldNames:
         key = names.skeleton(name)
         found = [self._members.drop(room, key)]
         hold = self._hosts.holds.get((room, key))
-        if hold is not None and session is not None and hold.session == _digest(session):
+        if hold is not None and session is not None and hold.session == session:
             found.append(self._hosts.drop(room, key))
         self.version += self._holds and found != [None]
 
@@ -208,18 +205,17 @@ class HeldNames:
         """The hold for somebody else on a name with one of these marks."""
         if not self._holds:
             return None
-        mine = _digest(session) if session is not None else None
         for mark in marks:
             for hold in (*self._hosts.alike(room, mark), *self._members.alike(room, mark)):
                 is_over = hold.left is not None and now - hold.left >= HOUR and not self._is_hosts(room, hold)
-                if not is_over and not hold.is_for(mine, key):
+                if not is_over and not hold.is_for(session, key):
                     return hold
         return None
 
     def is_own(self, room: str, name: str, session: str | None, key: str | None) -> bool:
         """Whether a host has had this very name, by this session or key."""
         hold = self._hosts.holds.get((room, names.skeleton(name)))
-        return hold is not None and hold.is_for(_digest(session) if session is not None else None, key)
+        return hold is not None and hold.is_for(session, key)
 
     def why(self, room: str, hold: Hold, now: float) -> str:
         """For whom and until when a name is held, in words."""
@@ -263,7 +259,3 @@ class HeldNames:
             for (where, _), hold in known.holds.items():
                 if where == room and hold.left is not None:
                     yield hold
-
-
-def _digest(session: str) -> str:
-    return hashlib.sha256(session.encode()).hexdigest()[:32]

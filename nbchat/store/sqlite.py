@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError
-from nbchat.store import Deliver, Event, Receipt, damage, digests, keyfile
+from nbchat.store import Deliver, Event, Receipt, damage, keyfile, upgrade
 from nbchat.store.damage import Damaged
 from nbchat.store.file import File
 from nbchat.store.pieces import bounded
@@ -118,7 +118,7 @@ class SQLiteStore:
             meta = damage.begin(db)
             if is_doubtful:
                 damage.look_through(db, with_indexes=is_suspect)
-            return meta, digests.keys(db, meta, file.path)
+            return meta, upgrade.keys(db, meta, file.path)
 
         writer = Writer(self._connect, self._clock, self.path, self._see)
         reader = Worker(self._connect)
@@ -133,7 +133,7 @@ class SQLiteStore:
         damage.clear(file.path)
         self._writer, self._reader = writer, reader
         self._meta, self.log_id = meta, meta["log_id"]
-        if digests.UNSCRUBBED in meta:
+        if upgrade.UNSCRUBBED in meta:
             await self._scrub_older()
 
     async def close(self) -> None:
@@ -399,8 +399,8 @@ class SQLiteStore:
 
         assert self._file.raw is not None
         try:
-            await self._change(partial(digests.scrub_all, file=self._file.raw, path=self.path))
-            del self._meta[digests.UNSCRUBBED]
+            await self._change(partial(upgrade.scrub_all, file=self._file.raw, path=self.path))
+            del self._meta[upgrade.UNSCRUBBED]
         except (InUse, StoreError) as error:
             why = "another program uses it" if isinstance(error, InUse) else str(error)
             log.warning(

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from nbchat.core.errors import StoreDown
-from nbchat.store import digests
+from nbchat.store import upgrade
 
 SCHEMA = 3
 """2: with marks of what was trimmed. 3: digests in place of sessions, no keys."""
@@ -32,7 +32,7 @@ CREATE TABLE log (
     session TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (room, seq)
 ) WITHOUT ROWID;
-{digests.INDEX};
+{upgrade.INDEX};
 {_MARKS}
 """
 _FROM_1 = f"ALTER TABLE room ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0; {_MARKS}"
@@ -65,8 +65,8 @@ def prepare(db: sqlite3.Connection) -> dict[str, str]:
     """Make the tables, or bring them up to date, in one transaction; returns the small things kept."""
     version = identify(db)
     if version < SCHEMA:
-        digests.teach(db)
-        changes = {0: _TABLES, 1: _FROM_1 + digests.BEGIN}.get(version, digests.BEGIN)
+        upgrade.teach(db)
+        changes = {0: _TABLES, 1: _FROM_1 + upgrade.BEGIN}.get(version, upgrade.BEGIN)
         db.executescript(
             f"BEGIN IMMEDIATE; {changes} PRAGMA application_id = {APPLICATION}; "
             f"PRAGMA user_version = {SCHEMA}; COMMIT;"
@@ -80,10 +80,10 @@ def prepare(db: sqlite3.Connection) -> dict[str, str]:
 
 def _digest(db: sqlite3.Connection) -> None:
     """Go on with what an older file has left to be done."""
-    while (at := digests.left(db)) is not None:
-        digests.teach(db)
+    while (at := upgrade.left(db)) is not None:
+        upgrade.teach(db)
         with transaction(db):
-            digests.step(db, at)
+            upgrade.step(db, at)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import pytest
 
 from nbchat.core import names
 from nbchat.core.arrivals import SHORT, Arrivals
+from nbchat.core.digests import digest
 from nbchat.core.effects import Admit, Announce, Drop, Record, Tell
 from nbchat.core.errors import BadName
 from nbchat.core.frames import Bye, Closing, Deed, Join, Moderate
@@ -134,7 +135,7 @@ def test_without_a_chats_name_nothing_is_held():
 
 
 def test_it_is_held_over_a_restart_also_for_who_was_there(chat):
-    chat.join("bob", session="b" * 32)
+    chat.join("bob", session=digest("b" * 32))  # as a connection does
     chat.join("ann", session="a" * 32)
     chat.join("Prof", role="host", serves=True)
     chat.bye("bob")

@@ -12,7 +12,7 @@ import pytest
 
 from nbchat.core.digests import digest
 from nbchat.core.errors import StoreDown, StoreFull
-from nbchat.store import digests, keyfile
+from nbchat.store import keyfile, upgrade
 from tests.store.test_promise import fill, seqs
 from tests.store.test_sqlite import nothing, run
 from tests.store.test_tables import pragma
@@ -120,7 +120,7 @@ def test_keys_and_sessions_of_an_older_history_are_moved_out_of_its_bytes(path):
         assert rules["mutes"][0]["session"] == digest(WORDS[3])
         assert rules["locked"] == [digest(WORDS[4]), digest(WORDS[5])]
         held = json.loads(store.meta["held"])["members"]["lobby"][0]
-        assert held["session"] == digest(digest(WORDS[6]))
+        assert held["session"] == digest(WORDS[6])
         events = await store.history("lobby", limit=5000)
         assert seqs(events) == list(range(1, 3001))
         assert all(event.session == digest(WORDS[event.seq % 40]) for event in events)
@@ -140,16 +140,16 @@ def test_keys_and_sessions_of_an_older_history_are_moved_out_of_its_bytes(path):
 def test_it_goes_on_where_it_was_interrupted(path, monkeypatch):
     """Also in the middle of its steps: no session is digested twice, or not at all."""
     make_version_2(path)
-    monkeypatch.setattr(digests, "STEP", 700)
+    monkeypatch.setattr(upgrade, "STEP", 700)
     steps = []
 
-    def step(db, at, real=digests.step):
+    def step(db, at, real=upgrade.step):
         steps.append(at)
         if len(steps) in (1, 3):
             raise sqlite3.OperationalError("disk I/O error")
         real(db, at)
 
-    monkeypatch.setattr(digests, "step", step)
+    monkeypatch.setattr(upgrade, "step", step)
     for _ in range(2):
         with pytest.raises(StoreDown):
             run(path, nothing)

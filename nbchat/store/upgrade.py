@@ -10,8 +10,9 @@ import json
 import sqlite3
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
-from nbchat.core.digests import digest, kept
+from nbchat.core.digests import digest
 from nbchat.store import keyfile
 from nbchat.store.scrub import scrub
 
@@ -20,12 +21,12 @@ STEP = 50_000
 LEFT, UNSCRUBBED = "left to digest", "left to scrub"
 """Among the small things: how far it has come, and that the words are still in the file's bytes."""
 
-BEGIN = """
+BEGIN = f"""
 DROP INDEX IF EXISTS log_once;
 UPDATE mark SET session = nbchat_digest(session);
 UPDATE meta SET value = nbchat_kept(key, value);
-INSERT INTO meta VALUES ('left to digest', '["", 0]'), ('left to scrub', '');
-"""
+INSERT INTO meta VALUES ('{LEFT}', '["", 0]'), ('{UNSCRUBBED}', '');
+"""  # noqa: S608 (our own words)
 INDEX = "CREATE UNIQUE INDEX log_once ON log (room, session, id)"
 _NEXT = "SELECT room, seq FROM log WHERE (room, seq) > (?, ?) ORDER BY room, seq LIMIT ?"
 _LAST = f"SELECT room, seq FROM ({_NEXT}) ORDER BY room DESC, seq DESC LIMIT 1"  # noqa: S608 (our own words)
@@ -36,7 +37,7 @@ _STEP = """UPDATE log SET session = nbchat_digest(session)
 def teach(db: sqlite3.Connection) -> None:
     """Make the functions known that ``BEGIN`` and the steps use."""
     db.create_function("nbchat_digest", 1, digest, deterministic=True)
-    db.create_function("nbchat_kept", 2, kept, deterministic=True)
+    db.create_function("nbchat_kept", 2, _kept, deterministic=True)
 
 
 def left(db: sqlite3.Connection) -> str | None:
@@ -74,3 +75,44 @@ def scrub_all(db: sqlite3.Connection, file: FileIO, path: Path) -> None:
     """Take what stood there out of the file's bytes, too. Raises InUse."""
     scrub(db, file, path, most=2**24)
     db.execute("DELETE FROM meta WHERE key = ?", (UNSCRUBBED,))
+
+
+# ── small things ──
+
+
+def _kept(key: str, value: str) -> str:
+    """A small thing that was kept with a log when sessions were kept as they are, as it is kept now. (Held
+    names had digests already.)"""
+    if key not in ("moderation", "keys"):
+        return value
+    found = json.loads(value)
+    if key == "moderation":
+        _rules(found)
+    else:
+        _keys(found)
+    return json.dumps(found)
+
+
+def _rules(rooms: dict[str, dict[str, Any]]) -> None:
+    for room in rooms.values():
+        room["hosts"] = _by_digest(room.get("hosts", {}))
+        for ban in (*room.get("bans", ()), *room.get("mutes", ())):
+            _change(ban)
+        if room.get("locked") is not None:
+            room["locked"] = [digest(session) for session in room["locked"]]
+
+
+def _keys(keys: list[dict[str, Any]]) -> None:
+    for key in keys:
+        if key.get("sessions") is not None:
+            key["sessions"] = [digest(session) for session in key["sessions"]]
+        key["rooms"] = _by_digest(key.get("rooms", {}))
+
+
+def _change(kept: dict[str, Any]) -> None:
+    if kept.get("session") is not None:
+        kept["session"] = digest(kept["session"])
+
+
+def _by_digest(found: dict[str, str]) -> dict[str, str]:
+    return {digest(session): value for session, value in found.items()}
