@@ -35,6 +35,8 @@ _CLOSED = 3600.0
 """Seconds after which nobody comes back for a closed client's session: its name is held no longer."""
 _FORGOTTEN = 86400.0
 """Seconds after which nobody comes back for a dead process's session."""
+_MOST = 256
+"""Session files of which the oldest unused ones go: each client that joins looks at all."""
 _LARGEST = 1 << 16
 """Bytes of a file of ours, at the most; it has some 500."""
 
@@ -309,17 +311,30 @@ class Kept(Struct, frozen=True):
 
 def keep(path: Path | None, kept: Kept) -> Path:
     """Write a client's session file (a new one where ``path`` is None); returns its path. Those of
-    processes that died long ago are removed."""
+    processes that died long ago are removed, and of those that nobody uses the oldest."""
     if path is None:
-        for old, other in _files("nbchat-session-*.json", Kept):
-            with contextlib.suppress(OSError):
-                age = time.time() - old.stat().st_mtime
-                is_over = other.closed or (_was_here(other) and not _lives(other, old))
-                if is_over and age > (_CLOSED if other.closed else _FORGOTTEN):
-                    old.unlink()
-    path = path or _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}.json"
+        _tidy()
+        name = f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}-{_wish(kept.room, kept.wanted)}.json"
+        path = _folder() / name
     _write(path, kept)
     return path
+
+
+def _tidy() -> None:
+    folder, now, files = _folder(), time.time(), []
+    for entry in os.scandir(folder):
+        if entry.name.startswith("nbchat-session-"):
+            with contextlib.suppress(OSError):  # it has just gone
+                files.append((entry.stat().st_mtime, entry.name))
+    for place, (written, name) in enumerate(sorted(files)):
+        is_too_many = len(files) - place > _MOST
+        if not is_too_many and now - written <= _CLOSED:
+            return
+        for path, kept in _files(name, Kept):
+            is_unused = kept.closed or (_was_here(kept) and not _lives(kept, path))
+            if is_unused and (is_too_many or now - written > (_CLOSED if kept.closed else _FORGOTTEN)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def close(path: Path, *, is_welcome_back: bool) -> None:
@@ -337,7 +352,7 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
     name."""
     dead = [
         (path, kept)
-        for path, kept in _files("nbchat-session-*.json", Kept)
+        for path, kept in _files(f"nbchat-session-*-{_wish(room, wanted)}.json", Kept)
         if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
         and _was_here(kept)
         and (kept.closed or not _lives(kept, path))
@@ -351,6 +366,11 @@ def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
             continue
         return kept
     return None
+
+
+def _wish(room: str, wanted: str) -> str:
+    """What stands in the name of a session file, so that only those are read that may be the one."""
+    return hashlib.sha256(f"{names.skeleton(room)}\0{wanted}".encode()).hexdigest()[:8]
 
 
 # ── files and processes ─────────────────────────────────────────────────────────────────────────

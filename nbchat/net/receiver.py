@@ -327,9 +327,8 @@ class Receiver:
             self._may_be_known = True
             if not kept.closed:  # who was closed with a number behind its name may have lost the need for it
                 state.name = kept.name
-        if (
-            self._kept is None
-        ):  # now: the server may hold the name for this session, and we hear nothing of it
+        # Now: the server may hold the name for this session, and its answer be lost.
+        if self._kept is None:
             self._keep(state.room, state.name)
         return NativeConnection(
             self,

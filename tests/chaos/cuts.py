@@ -12,14 +12,12 @@ import tempfile
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 import nbchat
 from nbchat.core.errors import ChatError
-from nbchat.net import address
 from tests.chaos.history import Line, Sender, View, check
 from tests.chaos.proxy import End, Fate, Proxy, Way, untouched
 
@@ -124,13 +122,7 @@ def _leaks(server: nbchat.Server, before: tuple[int, int]) -> list[str]:
     ]
 
 
-def _nowhere(*_: object) -> Path:
-    """No process ends here, so no session file is needed; thousands of them would be read at each connect."""
-    raise OSError
-
-
 def main() -> int:
-    address.keep = _nowhere
     with tempfile.TemporaryDirectory(prefix="nbchat-cuts-") as folder:
         os.environ["JUPYTER_RUNTIME_DIR"] = folder
         cuts = all_cuts()

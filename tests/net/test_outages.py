@@ -144,18 +144,13 @@ def test_a_connection_that_breaks_before_the_first_answer_costs_nobody_its_name(
     """The server may hold the name by then, and only this session has it."""
     with nbchat.serve("class", port=None, history=None) as server, Proxy(server.port) as proxy:
         link = proxy.link(server.invite())
-        proxy.fates = lambda: Fate(at=at)
-        with contextlib.suppress(nbchat.errors.Unreachable):
-            nbchat.connect(link, name="ada").close()
-        proxy.fates = untouched
-        with nbchat.connect(link, name="ada") as ada:  # a session of before, from here on
-            assert ada.name == "ada"
-        proxy.fates = lambda: Fate(at=at)
-        with contextlib.suppress(nbchat.errors.Unreachable):
-            nbchat.connect(link, name="ada").close()
-        proxy.fates = untouched
-        with nbchat.connect(link, name="ada") as ada:
-            assert ada.name == "ada"
+        for _ in range(2):  # as a newcomer, and with the session of before
+            proxy.fates = lambda: Fate(at=at)
+            with contextlib.suppress(nbchat.errors.Unreachable):
+                nbchat.connect(link, name="ada").close()
+            proxy.fates = untouched
+            with nbchat.connect(link, name="ada") as ada:
+                assert ada.name == "ada"
 
 
 def test_who_never_reached_a_server_leaves_no_session(server: nbchat.Server) -> None:
@@ -164,6 +159,25 @@ def test_who_never_reached_a_server_leaves_no_session(server: nbchat.Server) -> 
     with pytest.raises(nbchat.errors.Unreachable):
         nbchat.connect(link, name="ada")
     assert list(address._folder().glob("nbchat-session-*")) == []
+
+
+def test_of_thousands_of_closed_clients_the_newest_sessions_are_kept() -> None:
+    """Each client that joins looks at all of them."""
+    mine = address.keep(None, address.Kept(os.getpid(), "h", 1, "r", "w", "n", "s"))
+    paths = [
+        address.keep(None, address.Kept(os.getpid(), "h", 1, "r", f"w{n}", "n", "s")) for n in range(300)
+    ]
+    for number, path in enumerate(paths):
+        address.close(path, is_welcome_back=True)
+        then = time.time() - 600 + number
+        os.utime(path, (then, then))
+    os.utime(mine, (time.time() - 700, time.time() - 700))
+    address.keep(None, address.Kept(os.getpid(), "h", 1, "r", "w", "n", "s"))
+    left = set(address._folder().glob("nbchat-session-*.json"))
+    assert mine in left, "its client is there"
+    assert [path in left for path in paths] == [False] * 44 + [True] * 256
+    assert address.take_over("h", 1, "r", "w299") is not None
+    assert address.take_over("h", 1, "r", "w0") is None
 
 
 # ── the disk ────────────────────────────────────────────────────────────────────────────────────
