@@ -28,12 +28,11 @@ from jupyter_client.manager import start_new_kernel  # noqa: E402
 from playwright.sync_api import Page, expect  # noqa: E402
 
 import nbchat  # noqa: E402
+from nbchat.core.limits import NO_RATES  # noqa: E402
 from tests.ui import lab  # noqa: E402
 
 JOIN = "import nbchat\npanel = nbchat.join(name={!r}, room={!r})\npanel"
-FAST = nbchat.Limits(
-    rate=100_000, burst=100_000, steady_rate=1e6, crowd_rate=1e6, crowd_burst=10**6, comings=10**6
-)
+FAST = nbchat.Limits(**NO_RATES)
 TEXT = (
     "message {:06d} of the burst, with some words behind it that make it a hundred characters long, as chat"
 )

@@ -16,23 +16,13 @@ import time
 import psutil
 
 import nbchat
+from nbchat.core.limits import NO_RATES
 from nbchat.net import networks
 
 NETWORK = "127.0.0.2"
 """To the server this is a network's address like any other, so it encrypts what goes there."""
 LIMITS = nbchat.Limits(
-    rate=1e9,
-    burst=10**9,
-    steady_rate=1e9,
-    crowd_rate=1e9,
-    crowd_burst=10**9,
-    comings=10**9,
-    connections=4096,
-    members=4096,
-    unnamed=4096,
-    rooms=4096,
-    ping=1e4,
-    dead=1e5,
+    **NO_RATES, connections=4096, members=4096, unnamed=4096, rooms=4096, ping=1e4, dead=1e5
 )
 
 

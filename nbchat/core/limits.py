@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from typing import Any
 
 from nbchat.core import arguments
 from nbchat.core.border import bordered
@@ -147,6 +149,17 @@ KNOWN = 10_000
 
 EVENT_LINE = 2 * 1024 * KiB
 """One line from a server: a page is cut at a ring's size, and one message of the longest is more."""
+
+NO_RATES: Mapping[str, Any] = {
+    "rate": 1e9,
+    "burst": 10**9,
+    "steady_rate": 1e9,
+    "steady_burst": 10**9,
+    "crowd_rate": 1e9,
+    "crowd_burst": 10**9,
+    "comings": 10**9,
+}
+"""``Limits(**NO_RATES)``: nobody is slowed. For benchmarks, and tests that are about something else."""
 
 SHAKING_HANDS = 16 * KiB
 """Bytes of TLS's handshake from a client, headers included: ours takes some 500, one with the largest keys

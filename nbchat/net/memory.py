@@ -30,10 +30,14 @@ class Memory:
         self._is_told = False
         self._is_shrinking = False
         self._is_gone = False
+        self._is_looking = False
 
     async def look(self) -> None:
         """To be called about once a second: tell, once, that the file was deleted, moved or replaced. Whoever
         says something then is told by the store."""
+        if self._is_looking:  # the disk is slow, and the look before this one waits for it
+            return
+        self._is_looking = True
         try:
             await self._store.look()
         except StoreError as error:
@@ -44,6 +48,8 @@ class Memory:
             if self._is_gone:
                 log.warning("the history's file is where it was again")
             self._is_gone = False
+        finally:
+            self._is_looking = False
 
     def tick(self, now: float) -> bool:
         """To be called about once a second. True: too much is in memory, and :meth:`shrink` is to follow."""

@@ -132,7 +132,7 @@ class Shell:
         self._authors = Authors(store, self.hub)
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
-        self._openedof: dict[Reader, str] = {}
+        self._room_of: dict[Reader, str] = {}
         self._connections: dict[Connection, None] = {}
         self._unnamed = Unnamed()
         self.refusals = Refusals(self.loop.time)
@@ -250,7 +250,7 @@ class Shell:
             opened.plain.publish(text, effect.session)
 
     def _admit(self, conn: Connection, room: str, after: int | None) -> None:
-        self._openedof[conn] = room
+        self._room_of[conn] = room
 
         def begin(head: int) -> bool:
             welcome = self.hub.welcome(conn, head, self._clock())
@@ -457,7 +457,7 @@ class Shell:
         """A connection has ended."""
         self._connections.pop(conn, None)
         self._unnamed.discard(conn)
-        room = self._openedof.pop(conn, None)
+        room = self._room_of.pop(conn, None)
         if room is not None and room in self._rooms:
             self._rooms[room].do(lambda fanout: fanout.leave(conn))
         # What it said last is said before it has left.
@@ -469,7 +469,7 @@ class Shell:
 
     def drained(self, conn: Connection) -> None:
         """A connection's socket has room again."""
-        room = self._openedof.get(conn)
+        room = self._room_of.get(conn)
         opened = self._rooms.get(room) if room is not None else None
         if opened is not None and opened.fanout is not None and conn not in self._feeding:
             opened.fanout.drained(conn)

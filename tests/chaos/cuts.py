@@ -18,23 +18,13 @@ import psutil
 
 import nbchat
 from nbchat.core.errors import ChatError
+from nbchat.core.limits import NO_RATES
 from tests.chaos.history import Line, Sender, View, check
 from tests.chaos.proxy import End, Fate, Proxy, Way, untouched
 
 BYTES = range(601)
 _SAID = 4
-_LIMITS = nbchat.Limits(
-    rate=1e6,
-    burst=10**6,
-    steady_rate=1e6,
-    steady_burst=10**6,
-    crowd_rate=1e6,
-    crowd_burst=10**6,
-    comings=10**6,
-    grace=0.5,
-    rooms=10_000,
-    connections=4000,
-)
+_LIMITS = nbchat.Limits(**NO_RATES, grace=0.5, rooms=10_000, connections=4000)
 _PATIENCE = 30.0
 
 

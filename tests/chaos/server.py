@@ -11,22 +11,10 @@ import threading
 from typing import Any
 
 import nbchat
+from nbchat.core.limits import NO_RATES
 from nbchat.store import writer
 
-LIMITS = nbchat.Limits(
-    rate=1e6,
-    burst=10**6,
-    steady_rate=1e6,
-    steady_burst=10**6,
-    crowd_rate=1e6,
-    crowd_burst=10**6,
-    comings=10**6,
-    connections=4000,
-    unnamed=2000,
-    ping=1,
-    dead=3,
-    grace=5,
-)
+LIMITS = nbchat.Limits(**NO_RATES, connections=4000, unnamed=2000, ping=1, dead=3, grace=5)
 """No slowing down, and silence is noticed soon; all else as everywhere."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import ssl
 import tempfile
 from functools import cache
@@ -23,7 +22,7 @@ from nbchat.store import open_store
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 from tests.fuzz.memory import Wire
-from tests.fuzz.server import _KEY, _LIMITS, Trouble
+from tests.fuzz.server import _KEY, _LIMITS, Trouble, ended, untroubled
 from tests.net import sealing
 from tests.net.sealing import KEY_UPDATE, Sealer
 
@@ -179,15 +178,8 @@ class Peer:
 
 @given_all(st.lists(steps, max_size=12))
 def whatever_records_come_a_member_is_served(steps: list[tuple[str, int, Any]]) -> None:
-    trouble = Trouble()
-    log = logging.getLogger("nbchat")
-    log.addHandler(trouble)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            asyncio.run(_play(steps, trouble, Path(folder)))
-    finally:
-        log.removeHandler(trouble)
-    assert not trouble.found
+    with tempfile.TemporaryDirectory() as folder:
+        untroubled(lambda trouble: _play(steps, trouble, Path(folder)))
 
 
 async def _play(steps: list[tuple[str, int, Any]], trouble: Trouble, folder: Path) -> None:
@@ -215,14 +207,7 @@ async def _play(steps: list[tuple[str, int, Any]], trouble: Trouble, folder: Pat
     for each in (ada, *peers):
         each.wire.drain()
         each.wire.lose()
-    for _ in range(100):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.002)
-    shell.act(shell.hub.expire(loop.time() + 1))
-    assert not shell.hub.members()
-    assert not shell._connections
-    assert not len(shell._unnamed)
-    await shell.close("The end.")
+    await ended(shell)
     await store.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from hypothesis import strategies as st
@@ -61,11 +62,16 @@ class Trouble(logging.Handler):
 
 @given_all(st.lists(steps, max_size=40))
 def whatever_peers_do_the_server_goes_on(steps: list[tuple[str, int, Any]]) -> None:
+    untroubled(lambda trouble: _play(steps, trouble))
+
+
+def untroubled(play: Callable[[Trouble], Coroutine[Any, Any, None]]) -> None:
+    """Run it, and see that neither the log nor the loop was told of an error."""
     trouble = Trouble()
     log = logging.getLogger("nbchat")
     log.addHandler(trouble)
     try:
-        asyncio.run(_play(steps, trouble))
+        asyncio.run(play(trouble))
     finally:
         log.removeHandler(trouble)
     assert not trouble.found
@@ -117,16 +123,21 @@ async def _play(steps: list[tuple[str, int, Any]], trouble: Trouble) -> None:
         _check(each)
         each.drain()
         each.lose()
+    await ended(shell)
+    await store.close()
+
+
+async def ended(shell: Shell) -> None:
+    """All its connections are lost: nothing of them is left behind."""
     for _ in range(100):
         await asyncio.sleep(0)
     await asyncio.sleep(0.002)
-    shell.act(shell.hub.expire(loop.time() + 1))
+    shell.act(shell.hub.expire(shell.loop.time() + 1))
     assert not shell.hub.members()
     assert not shell._connections
     assert not len(shell._unnamed)
-    assert not shell._openedof
+    assert not shell._room_of
     await shell.close("The end.")
-    await store.close()
 
 
 async def _join(wire_: Wire, more: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 import nbchat
+from nbchat.core.limits import NO_RATES
 from tests.ui import lab
 from tests.ui.lab import CHROMIUM
 
@@ -94,8 +95,7 @@ def desk(
 @pytest.fixture
 def chat() -> Iterator[nbchat.Server]:
     """A chat of the test's own process, as fast as it can."""
-    limits = nbchat.Limits(rate=1e6, burst=10**6)
-    with nbchat.serve(port=0, history=None, limits=limits) as server:
+    with nbchat.serve(port=0, history=None, limits=nbchat.Limits(**NO_RATES)) as server:
         yield server
 
 

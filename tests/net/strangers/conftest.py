@@ -50,7 +50,7 @@ class Scene:
                     "connections": len(shell._connections),
                     "unnamed": len(shell._unnamed),
                     "addresses": len(shell._unnamed._by_address),
-                    "reading": len(shell._openedof),
+                    "reading": len(shell._room_of),
                     "tasks": len(shell._tasks),
                     "members": [member.name for member in shell.hub.members()],
                     "taken": sorted(mark for room in shell.hub._rooms.values() for mark in room.taken),
