@@ -314,10 +314,14 @@ def keep(path: Path | None, kept: Kept) -> Path:
     processes that died long ago are removed, and of those that nobody uses the oldest."""
     if path is None:
         _tidy()
-        name = f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}-{_wish(kept.room, kept.wanted)}.json"
-        path = _folder() / name
+        path = _new_path(kept)
     _write(path, kept)
     return path
+
+
+def _new_path(kept: Kept) -> Path:
+    mark = _wish(kept.room, kept.wanted)
+    return _folder() / f"nbchat-session-{kept.pid}-{secrets.token_hex(4)}-{mark}.json"
 
 
 def _tidy() -> None:
@@ -347,24 +351,35 @@ def close(path: Path, *, is_welcome_back: bool) -> None:
     path.unlink()
 
 
-def take_over(host: str, port: int, room: str, wanted: str) -> Kept | None:
+def take_over(host: str, port: int, room: str, wanted: str) -> tuple[Kept, Path] | None:
     """The session of a dead process, or of a closed client, that asked for the same place under the same
-    name."""
-    dead = [
-        (path, kept)
+    name; from then on it stands in this process's own file, whose path is the second.
+
+    That is written before the other is removed: a process that is killed in between leaves both, and no
+    session is lost. One that a living process has, too, is not taken.
+    """
+    found = [
+        (path, kept, not kept.closed and _lives(kept, path))
         for path, kept in _files(f"nbchat-session-*-{_wish(room, wanted)}.json", Kept)
-        if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted)
-        and _was_here(kept)
-        and (kept.closed or not _lives(kept, path))
+        if (kept.host, kept.port, kept.room, kept.wanted) == (host, port, room, wanted) and _was_here(kept)
     ]
+    living = {kept.session for _, kept, lives in found if lives}
+    unused = [(path, kept) for path, kept, lives in found if not lives and kept.session not in living]
     # Of closed ones, first whoever had the very name.
-    dead.sort(key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0])))
-    for path, kept in dead:
+    unused.sort(key=lambda each: (each[1].closed, each[1].name != wanted, _written(each[0])))
+    for path, kept in unused:
+        mine = msgspec.structs.replace(
+            kept, pid=os.getpid(), since=time.monotonic(), place=place(), closed=False
+        )
+        own = _new_path(mine)
         try:
+            _write(own, mine)
             path.unlink()  # whoever removes it has it
         except OSError:
+            with contextlib.suppress(OSError):
+                own.unlink()
             continue
-        return kept
+        return kept, own
     return None
 
 

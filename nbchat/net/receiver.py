@@ -321,8 +321,9 @@ class Receiver:
             not self._as_member
             and not self._was_welcome
             and not self._follows
-            and (kept := address.take_over(where.host, where.port, state.room, self._wanted))
+            and (taken := address.take_over(where.host, where.port, state.room, self._wanted))
         ):
+            kept, self._kept = taken
             self._session = kept.session
             self._may_be_known = True
             if not kept.closed:  # who was closed with a number behind its name may have lost the need for it

@@ -161,6 +161,22 @@ def test_who_never_reached_a_server_leaves_no_session(server: nbchat.Server) -> 
     assert list(address._folder().glob("nbchat-session-*")) == []
 
 
+def test_a_session_is_in_a_file_at_every_moment_and_is_one_clients() -> None:
+    """Who takes one over may be killed before it has joined, and between any two steps."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    kept = address.Kept(dead.pid, "h", 1, "r", "w", "n", "s")
+    left = [address.keep(None, kept), address.keep(None, kept)]  # as who is killed in between leaves it
+    taken = address.take_over("h", 1, "r", "w")
+    assert taken is not None
+    was, path = taken
+    assert (was, path in left) == (kept, False)
+    assert [each.exists() for each in left].count(True) == 1
+    ((_, mine),) = address._files(path.name, address.Kept)
+    assert (mine.session, mine.pid) == ("s", os.getpid())
+    assert address.take_over("h", 1, "r", "w") is None, "a living client has it"
+
+
 def test_of_thousands_of_closed_clients_the_newest_sessions_are_kept() -> None:
     """Each client that joins looks at all of them."""
     mine = address.keep(None, address.Kept(os.getpid(), "h", 1, "r", "w", "n", "s"))

@@ -76,9 +76,9 @@ def test_what_an_earlier_start_of_this_host_wrote_is_deleted_or_taken_over() -> 
     session = address.keep(None, a_session(EARLIER, os.getppid()))
     assert address.running() == []
     assert not path.exists()
-    kept = address.take_over("127.0.0.1", 15555, "lobby", "ada")
-    assert kept is not None
-    assert kept.session == "f" * 32
+    taken = address.take_over("127.0.0.1", 15555, "lobby", "ada")
+    assert taken is not None
+    assert taken[0].session == "f" * 32
     assert not session.exists()
 
 
