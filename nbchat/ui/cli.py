@@ -153,6 +153,7 @@ def _typed_link() -> str:
 
 
 _CALL = re.compile(r"nbchat\.(serve|join)\(([^()]*)\)")
+_SETTING = re.compile(r"import os; os\.environ\['(\w+)'\] = '(\w+)'")
 
 
 def _as_commands(words: str) -> str:
@@ -166,7 +167,7 @@ def _as_commands(words: str) -> str:
             return call[0]
         return shlex.join(["nbchat", call[1], *map(str, given)])
 
-    return _CALL.sub(command, words)
+    return _SETTING.sub(r"export \1=\2", _CALL.sub(command, words))
 
 
 def _complain(why: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import nbchat
+from nbchat.net.memory import Memory
 from tests.net.helpers import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be taken away there")
@@ -76,3 +78,30 @@ def test_serving_again_goes_on_with_what_is_there(tmp_path: Path) -> None:
     with nbchat.serve("gone", history=path, process=False):
         assert message.wait(PATIENCE).seq == 1
         ada.close()
+
+
+def test_a_slow_disk_is_looked_at_once_at_a_time() -> None:
+    class Slow:
+        is_file = True
+        looks = 0
+
+        def __init__(self) -> None:
+            self.answers = asyncio.Event()
+
+        async def look(self) -> None:
+            self.looks += 1
+            await self.answers.wait()
+
+    async def main() -> None:
+        store = Slow()
+        memory = Memory(store, nbchat.Limits())  # type: ignore[arg-type]
+        first = asyncio.create_task(memory.look())
+        await asyncio.sleep(0)
+        await asyncio.wait_for(memory.look(), PATIENCE)
+        assert store.looks == 1
+        store.answers.set()
+        await first
+        await memory.look()
+        assert store.looks == 2
+
+    asyncio.run(main())

@@ -114,6 +114,9 @@ def test_errors_say_what_is_typed_here() -> None:
     assert cli._as_commands("nbchat.serve() or nbchat.serve(process=False)") == (
         "nbchat serve or nbchat.serve(process=False)"
     )
+    assert cli._as_commands("type this first: import os; os.environ['NBCHAT_FORWARDERS'] = 'www'") == (
+        "type this first: export NBCHAT_FORWARDERS=www"
+    )
 
 
 def test_help_says_where_a_link_can_be(capsys: pytest.CaptureFixture[str]) -> None:
