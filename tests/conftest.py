@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
 import sys
 from collections.abc import Iterator
@@ -15,21 +16,31 @@ import nbchat
 from nbchat.net import serve as servers
 from nbchat.net.clients import handles, living
 
-_MACHINE = re.compile(
-    r"notebooks/|tests/(ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))|test_(examples|secrets)"
-    r"|net/test_(client|gone|invites|lan|moderation|outages|owners|process|renew|server))"
-)
-"""Files whose tests use the chat's own ports, or the browser: of these one runs at a time."""
+_GROUPS = {
+    "ports": re.compile(
+        r"notebooks/|tests/(ui/test_(everyone|hosts_panel|magics|panel)|test_(examples|secrets)"
+        r"|net/test_(client|gone|invites|lan|moderation|outages|owners|process|renew|server))"
+    ),
+    "pages": re.compile(r"tests/ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))"),
+}
+"""Files of which one runs at a time: those that use the chat's own ports, those with a browser."""
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test is never looked at again: else each whole collection takes 0.2 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers (``make test`` has two) a file's tests stay together in one."""
+    """With several workers (``make test`` has three) a file's tests stay together in one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return "machine" if _MACHINE.match(nodeid) else nodeid.partition("::")[0]
+            groups = (group for group, files in _GROUPS.items() if files.match(nodeid))
+            return next(groups, nodeid.partition("::")[0])
 
     return Scheduling(config, log)
 

@@ -203,8 +203,10 @@ class Client:
                 assert page == list(range(page[0], page[-1] + 1)) if page else True
             case Refused(code=code):
                 self.refused.append(code)
-            case Closing(final=final):
-                assert final
+            case Closing(reason=reason, final=final):
+                # The session goes on elsewhere; or a host has its name back, and who had it comes back under another.
+                assert final or "that host is back" in reason
+                assert self.conn in self.shell.dropped
             case _:
                 raise ProtocolError("unexpected", repr(event))
 
