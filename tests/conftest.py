@@ -18,7 +18,7 @@ from nbchat.net.clients import handles, living
 
 _GROUPS = {
     "ports": re.compile(
-        r"notebooks/|tests/(ui/test_(everyone|hosts_panel|magics|panel)|test_(examples|secrets)"
+        r"notebooks/|tests/(ui/test_(everyone|magics|panel)|test_(examples|secrets)"
         r"|net/test_(client|gone|invites|lan|moderation|outages|owners|process|renew|server))"
     ),
     "pages": re.compile(r"tests/ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))"),

@@ -50,9 +50,9 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
         yield address, folder / "work"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """For one module: while it is there its loop runs in the tests' thread, where others start theirs."""
+    """For this folder: while it is there its loop runs in the tests' thread, where others start theirs."""
     with lab.browser() as browser:
         yield browser
 
@@ -80,14 +80,11 @@ def opener(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[Opener]:
         yield opener
 
 
-@pytest.fixture(scope="module")
-def desk(
-    chromium: Browser, jupyter: tuple[str, Path], request: pytest.FixtureRequest
-) -> Iterator[lab.Notebook]:
+@pytest.fixture(scope="package")
+def desk(chromium: Browser, jupyter: tuple[str, Path]) -> Iterator[lab.Notebook]:
     """A notebook that joins whatever chat the file ``link`` names, each time its cell is run."""
     cell = "import nbchat, pathlib\npanel = nbchat.join(pathlib.Path('link').read_text(), name='ada')\npanel"
-    name = request.module.__name__.rpartition(".")[2]
-    notebook = lab.Notebook(chromium, jupyter, name, cell, runs=False)
+    notebook = lab.Notebook(chromium, jupyter, "desk", cell, runs=False)
     yield notebook
     notebook.close()
 

@@ -13,16 +13,15 @@ from tests.ui.conftest import Opener, opening
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
-SERVE = "import nbchat\nserver = nbchat.serve({!r}, history=None, port=0, limits=nbchat.Limits(grace={}))"
+SERVE = "import nbchat\nserver = nbchat.serve({!r}, history=None, port=0, limits=nbchat.Limits(grace=1))"
 JOIN = "import nbchat\npanel = nbchat.join({!r}, name={!r})\npanel"
-BOTH = pytest.mark.parametrize("classic", [False, True], ids=["lab", "notebook"])
 
 
 Pair = tuple[lab.Notebook, lab.Notebook]
 
 
-def pair(opener: Opener, chat: str, *, classic: bool = False, grace: float = 15) -> Pair:
-    first = opener(f"{chat}-1", SERVE.format(chat, grace), JOIN.format(chat, "ada"), classic=classic)
+def pair(opener: Opener, chat: str, *, classic: bool = False) -> Pair:
+    first = opener(f"{chat}-1", SERVE.format(chat), JOIN.format(chat, "ada"), classic=classic)
     return first, opener(f"{chat}-2", JOIN.format(chat, "bob"), classic=classic)
 
 
@@ -63,13 +62,13 @@ def test_two_notebooks_talk(two: Pair) -> None:
         assert notebook.complaints == []
 
 
-@BOTH
-def test_pages_come_and_go(opener: Opener, classic: bool) -> None:
-    first, second = pair(opener, f"pages-{classic}", classic=classic)
+def test_pages_come_and_go(two: Pair) -> None:
+    first, second = two
+    said = first.texts.all_inner_texts()
     for number in range(3):
         first.say(f"message {number}")
         expect(second.texts.last).to_have_text(f"message {number}")
-    said = ["message 0", "message 1", "message 2"]
+    said += ["message 0", "message 1", "message 2"]
 
     # A page that is loaded again, and a second page of the same notebook, have the transcript whole.
     second.reload()
@@ -90,7 +89,7 @@ def test_pages_come_and_go(opener: Opener, classic: bool) -> None:
     twin.close()
 
     # A second view in the same page.
-    if not classic:
+    if not second.is_classic:
         second.page.locator(".jp-OutputArea-output .nbchat").click(
             button="right", position={"x": 20, "y": 20}
         )
@@ -118,25 +117,6 @@ def test_pages_come_and_go(opener: Opener, classic: bool) -> None:
     expect(first.members).to_have_count(2)
 
 
-def test_a_restarted_kernel_is_told(opener: Opener) -> None:
-    first, second = pair(opener, "restarted", grace=1)
-    second.page.clock.install()
-    second.page.evaluate(
-        """() => {
-            const { sessionContext } = window.jupyterapp.shell.currentWidget.context;
-            return sessionContext.session.kernel.restart();
-        }"""
-    )
-    expect(first.members).to_have_count(1, timeout=30_000)
-    second.page.clock.run_for(20_000)
-    expect(second.status).to_contain_text("Run the cell to join again")
-    lab.run_all(second.page)
-    second.page.clock.run_for(2_000)
-    expect(first.members).to_have_count(2, timeout=30_000)
-    second.page.clock.resume()
-    expect(second.status).to_contain_text("Connected as bob")
-
-
 BUSY = {
     "sleeping": "import time, pathlib\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)",
     "computing": "import pathlib\nwhile not pathlib.Path({!r}).exists(): sum(range(10_000))",
@@ -160,3 +140,22 @@ def test_a_busy_notebook_talks(two: Pair, tmp_path: Path, cell: str) -> None:
     end.touch()
     for notebook in (first, second):
         assert notebook.run("print('free again')") == "free again\n"
+
+
+def test_a_restarted_kernel_is_told(two: Pair) -> None:
+    first, second = two
+    second.page.clock.install()
+    second.page.evaluate(
+        """() => {
+            const { sessionContext } = window.jupyterapp.shell.currentWidget.context;
+            return sessionContext.session.kernel.restart();
+        }"""
+    )
+    expect(first.members).to_have_count(1, timeout=30_000)
+    second.page.clock.run_for(20_000)
+    expect(second.status).to_contain_text("Run the cell to join again")
+    lab.run_all(second.page)
+    second.page.clock.run_for(2_000)
+    expect(first.members).to_have_count(2, timeout=30_000)
+    second.page.clock.resume()
+    expect(second.status).to_contain_text("Connected as bob")

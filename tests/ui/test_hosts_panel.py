@@ -238,7 +238,7 @@ def test_in_a_terminal(server: nbchat.Server) -> None:
 def test_after_the_magic() -> None:
     shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     nbchat.load_ipython_extension(shell)
-    with nbchat.serve("class", history=None) as server, nbchat.connect(server, name="bob") as bob:
+    with nbchat.serve("class", port=0, history=None) as server, nbchat.connect(server, name="bob") as bob:
         shell.run_line_magic("chat", "/lock")
         until(bob, lambda: any(row.kind == "moderated" for row in bob._state.transcript.rows))
         with pytest.raises(UsageError, match="/lcok is no command"):
