@@ -13,22 +13,22 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbchat.client.client import Client as Client
+    from nbchat.client.client import connect as connect
     from nbchat.core.errors import ChatError as ChatError
     from nbchat.core.limits import Limits as Limits
-    from nbchat.net.client import Client as Client
-    from nbchat.net.client import connect as connect
-    from nbchat.net.serve import serve as serve
-    from nbchat.net.server import Server as Server
+    from nbchat.server.serve import serve as serve
+    from nbchat.server.server import Server as Server
     from nbchat.ui.panel import ChatPanel as ChatPanel
     from nbchat.ui.panel import join as join
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "serve": "nbchat.net.serve",
-    "Server": "nbchat.net.server",
-    "connect": "nbchat.net.client",
-    "Client": "nbchat.net.client",
+    "serve": "nbchat.server.serve",
+    "Server": "nbchat.server.server",
+    "connect": "nbchat.client.client",
+    "Client": "nbchat.client.client",
     "join": "nbchat.ui.panel",
     "ChatPanel": "nbchat.ui.panel",
     "Limits": "nbchat.core.limits",

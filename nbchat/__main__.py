@@ -5,9 +5,9 @@ import sys
 
 def _main() -> int:
     if sys.argv[1:] == ["--child"]:
-        from nbchat.net import child
+        from nbchat.server.runner import worker
 
-        return child.main()
+        return worker.main()
     from nbchat.ui import cli
 
     return cli.main()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import nbchat
-from nbchat.net import serve as servers
-from nbchat.net.clients import handles, living
+from nbchat.client.clients import handles, living
+from nbchat.server import serve as servers
 
 _GROUPS = {
     "ports": re.compile(

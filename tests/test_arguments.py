@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 
 import nbchat
+from nbchat.client.state import Outgoing
 from nbchat.core import arguments
 from nbchat.core.errors import ChatError, UsageError
 from nbchat.core.transcript import Member
-from nbchat.net import networks
-from nbchat.net.state import Outgoing
+from nbchat.server import interfaces
 from tests.net.helpers import until
 
 
@@ -169,8 +169,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         raise UsageError("this machine has no address in a network")
 
     monkeypatch.setattr(socket, "gethostbyname", nothing)
-    monkeypatch.setattr(networks, "lan_address", none)
-    monkeypatch.setattr(networks, "addresses", list)
+    monkeypatch.setattr(interfaces, "lan_address", none)
+    monkeypatch.setattr(interfaces, "addresses", list)
     monkeypatch.chdir(tmp_path)
 
 

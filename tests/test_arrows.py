@@ -43,7 +43,12 @@ def floor(module: str) -> int:
 
 
 def test_the_house_is_found():
-    assert {"nbchat.core.hub", "nbchat.store.sqlite", "nbchat.net.server", "nbchat.ui.panel"} <= FILES.keys()
+    assert {
+        "nbchat.core.hub",
+        "nbchat.store.sqlite",
+        "nbchat.server.server",
+        "nbchat.ui.panel",
+    } <= FILES.keys()
     assert "nbchat.core.errors" in imported("nbchat.core.names")
     assert "asyncio" in imported("nbchat.store.sqlite")
 

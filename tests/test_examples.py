@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import nbchat
-from nbchat.net import networks
 from nbchat.net.link import parse
+from nbchat.server import interfaces
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 30
@@ -97,7 +97,7 @@ def test_the_minimal_client_does_not_talk_to_whoever_lacks_the_secret(server: nb
 def test_the_minimal_client_goes_into_a_network_and_knows_the_certificate(
     server: nbchat.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(interfaces, "lan_address", lambda: "127.0.0.2")
     with nbchat.serve(port=0, lan=True) as far, nbchat.connect(far, name="tom") as tom:
         tom.send("hi").wait()
         with Program("minimal_client.py", far.invite(), "printer") as printer:

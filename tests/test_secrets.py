@@ -33,8 +33,9 @@ import nbchat
 from nbchat.core import frames
 from nbchat.core.hub import Announce, Append, Member, Room
 from nbchat.core.keys import Key
-from nbchat.net import address, networks, tls
+from nbchat.net import discovery, tls
 from nbchat.net.link import Address, parse
+from nbchat.server import interfaces
 from nbchat.store import Event
 from tests.net.helpers import Raw
 
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is n
 
 @pytest.fixture(autouse=True)
 def network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
+    monkeypatch.setattr(interfaces, "lan_address", lambda: NETWORK)
 
 
 class Scene:
@@ -88,9 +89,9 @@ def things(scene: Scene) -> list[object]:
     return [
         server, ada, scene.tom, ada.members, server.members, ada.messages, ada.pending, ada.errors,
         vars(server), vars(ada), ada._state.transcript, server._runner, vars(server._runner).get("_order"),
-        server._running, address.here, address.running(), parse(scene.link), server._runner.keys(),
+        server._running, discovery.here, discovery.running(), parse(scene.link), server._runner.keys(),
         server.invite(qr=True), server._options,
-        *(kept for _, kept in address._files("nbchat-session-*.json", address.Kept)),
+        *(kept for _, kept in discovery._files("nbchat-session-*.json", discovery.Kept)),
     ]  # fmt: skip
 
 
@@ -125,7 +126,7 @@ def test_frames_and_effects_do_not_tell() -> None:
     assert word not in str(list(join.__rich_repr__()))
 
 
-@pytest.mark.parametrize("kind", [address.Running, address.Kept, Announce, Append, Event, Key, Address])
+@pytest.mark.parametrize("kind", [discovery.Running, discovery.Kept, Announce, Append, Event, Key, Address])
 def test_what_hides_its_secrets_from_repr_hides_them_from_rich_too(kind: Any) -> None:
     assert kind.__repr__ is not msgspec.Struct.__repr__
     assert kind.__rich_repr__ is not msgspec.Struct.__rich_repr__
@@ -156,7 +157,7 @@ def test_nothing_that_holds_a_secret_can_be_pickled(scene: Scene) -> None:
 
 
 def test_other_users_can_read_no_file(scene: Scene, data_folder: Path) -> None:
-    folders = [data_folder, address._folder()]
+    folders = [data_folder, discovery._folder()]
     holding = []
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
         text = path.read_bytes().decode("latin-1")

@@ -17,7 +17,7 @@ import psutil
 
 import nbchat
 from nbchat.core.limits import NO_RATES
-from nbchat.net import networks
+from nbchat.server import interfaces
 
 NETWORK = "127.0.0.2"
 """To the server this is a network's address like any other, so it encrypts what goes there."""
@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     options = {"process": arguments.process}
     if arguments.tls:
-        networks.lan_address = lambda: NETWORK
+        interfaces.lan_address = lambda: NETWORK
         options["lan"] = True
     with nbchat.serve(port=0, history=arguments.history, limits=LIMITS, **options) as server:
         pids = [child.pid for child in psutil.Process().children()] if arguments.process else []

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
 from nbchat.core.errors import UsageError
-from nbchat.core.visible import one_line
+from nbchat.core.escape import one_line
 
 F = TypeVar("F", bound=Callable[..., Any])
 SAFE_INTEGER = 2**53

@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from nbchat.core.visible import visible
+from nbchat.core.escape import visible
 
 E = TypeVar("E", bound="ChatError")
 

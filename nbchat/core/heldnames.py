@@ -21,8 +21,8 @@ from nbchat.core import names
 from nbchat.core.deeds import SERVER, duration
 from nbchat.core.errors import ProtocolError
 from nbchat.core.frames import Deed, Moderate
+from nbchat.core.members import SERVES
 from nbchat.core.moderation import Person
-from nbchat.core.rooms import SERVES
 
 HOUR = 3600.0
 """Seconds for which a member's name is held after it left: a break, a lunch, a new kernel on another

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 
-from nbchat.core import looks, names, texts, wire
+from nbchat.core import confusables, names, texts, wire
 from nbchat.core.arrivals import Arrivals
 from nbchat.core.deeds import duration
 from nbchat.core.effects import (
@@ -58,10 +58,10 @@ from nbchat.core.frames import (
 )
 from nbchat.core.heldnames import HeldNames
 from nbchat.core.limits import Limits
+from nbchat.core.members import Member, Room
 from nbchat.core.moderation import Moderation
 from nbchat.core.naming import Newcomer, Promised, Taken, fitting
 from nbchat.core.places import Origin, Places
-from nbchat.core.rooms import Member, Room
 
 _TOO_OFTEN = "Too many came and went from where you come from. Try again in {}."
 
@@ -87,7 +87,7 @@ class Hub:
         held: HeldNames | None = None,
         promised: Promised | None = None,
     ) -> None:
-        looks.table()  # now, not while the first member waits
+        confusables.table()  # now, not while the first member waits
         self._limits = limits
         self._log_id = log_id
         self._new_session = new_session

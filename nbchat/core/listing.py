@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import SupportsIndex, overload
 
+from nbchat.core.escape import indented, one_line, visible_on_a_page
 from nbchat.core.transcript import Message, mark
-from nbchat.core.visible import indented, one_line, visible_on_a_page
 
 _ROWS = 20
 """Messages that are shown, the newest ones."""

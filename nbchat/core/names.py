@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Container
 from functools import lru_cache
 
-from nbchat.core import looks
+from nbchat.core import confusables
 from nbchat.core.errors import BadName
 
 LONGEST = 32
@@ -104,7 +104,7 @@ def marks(name: str) -> frozenset[str]:
     case (Cyrillic Т like T, but т not like t; I like l, but i not like l), and case itself does not count,
     so one skeleton is not enough: with one, Elia would be Ella.
     """
-    table = looks.ASCII if name.isascii() else looks.table()
+    table = confusables.ASCII if name.isascii() else confusables.table()
     written = _bare(name).translate(table)
     folded = _bare(skeleton(name)).translate(table)
     return frozenset((folded.casefold(), written.casefold(), "=" + written.replace("I", "l")))

@@ -13,8 +13,8 @@ from nbchat.core import names
 from nbchat.core.errors import BadName
 from nbchat.core.heldnames import HeldNames
 from nbchat.core.keys import Key
+from nbchat.core.members import SERVES, Member, Room
 from nbchat.core.moderation import Moderation
-from nbchat.core.rooms import SERVES, Member, Room
 
 GUEST = "guest"
 """What who asks for a host's name, and does not insist, is called."""

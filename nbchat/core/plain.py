@@ -12,7 +12,7 @@ import codecs
 import re
 from enum import Enum
 
-from nbchat.core import deeds, visible
+from nbchat.core import deeds, escape
 from nbchat.core.frames import Frame, Joined, Left, Moderated, Said
 
 GREETING = b"USERNAME"
@@ -104,7 +104,7 @@ class Reader:
     def messages(self, data: bytes) -> list[str]:
         """The messages in one read: no empty ones, control characters made visible."""
         lines = self._decoder.decode(data).split("\n")
-        return [visible.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
+        return [escape.visible(line) for line in (line.rstrip("\r") for line in lines) if line.strip()]
 
 
 # ── writing ─────────────────────────────────────────────────────────────────────────────────────
@@ -116,7 +116,7 @@ def line(frame: Frame) -> str | None:
         case Said(by=by, text=text):
             return f"{by}: {indented(text)}"
         case Moderated():
-            return notice(visible.one_line(deeds.words(frame)))
+            return notice(escape.one_line(deeds.words(frame)))
         case Joined(member=member, quiet=False):
             return f"{member.name} joined the chat!"
         case Left(name=name, quiet=False):
@@ -131,7 +131,7 @@ def notice(text: str) -> str:
 
 def indented(text: str) -> str:
     """A message made harmless: its further lines cannot be taken for somebody else's message."""
-    return visible.indented(text, "  ")
+    return escape.indented(text, "  ")
 
 
 _LOOKS_LIKE_A_LINE = re.compile(r"\s?[^\n:]{1,64}:|[^\n]{1,64} (?:joined the chat!|left the chat)")

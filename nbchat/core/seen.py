@@ -1,7 +1,7 @@
 """Who was in a room, and may be named, banned or let back when it has gone: bounded, and not by strangers.
 
 Who has said something is remembered apart from who only came and went, so that a flood of joins pushes out
-nobody who spoke. What is pushed out all the same is in the room's log (net/authors.py looks there).
+nobody who spoke. What is pushed out all the same is in the room's log (server/engine/authors.py looks there).
 """
 
 from __future__ import annotations

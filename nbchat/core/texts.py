@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from nbchat.core.errors import BadText
-from nbchat.core.visible import visible
+from nbchat.core.escape import visible
 
 __all__ = ["check", "tidy", "visible"]
 

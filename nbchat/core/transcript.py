@@ -18,9 +18,9 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from nbchat.core import deeds
+from nbchat.core.escape import indented, one_line
 from nbchat.core.frames import Changed, Joined, Left, MemberInfo, Moderated, Said, Unknown, Welcomed
 from nbchat.core.limits import KEPT, KEPT_BYTES, KNOWN, PRESENCE
-from nbchat.core.visible import indented, one_line
 
 
 class Message(Struct, frozen=True):

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from nbchat.core import names
 from nbchat.core.errors import BadLink, BadName
-from nbchat.core.visible import one_line
+from nbchat.core.escape import one_line
 
 DEFAULT_PORT = 14900
 PORTS = range(DEFAULT_PORT, DEFAULT_PORT + 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from nbchat.core.visible import indented, visible
+from nbchat.core.escape import indented, visible
 
 
 def _harmless(record: logging.LogRecord) -> bool:

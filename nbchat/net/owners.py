@@ -19,7 +19,7 @@ import struct
 import time
 from itertools import islice
 
-from nbchat.core.visible import one_line
+from nbchat.core.escape import one_line
 
 FORWARDERS = "NBCHAT_FORWARDERS"
 """The variable with accounts whose programs may stand between: names or numbers, with commas."""

@@ -7,7 +7,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from nbchat.core.visible import one_line
+from nbchat.core.escape import one_line
 
 
 def make(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 Python 3.12 and newer warn (DeprecationWarning) when a process with more than one thread forks, since a lock
 that another thread holds stays locked in the child. What this package's threads hold is let go of or replaced
-in the child (``store/file.py``, ``net/serve.py``, ``net/client.py``). A user's own threads are warned of as
+in the child (``store/ownership.py``, ``server/serve.py``, ``client/client.py``). A user's own threads are warned of as
 ever.
 """
 

@@ -9,7 +9,7 @@ import secrets
 from pathlib import Path
 
 from nbchat.core.errors import StoreDown, StoreFull
-from nbchat.core.visible import one_line
+from nbchat.core.escape import one_line
 from nbchat.store import folders
 
 log = logging.getLogger("nbchat")

@@ -18,8 +18,8 @@ from msgspec import Struct
 from nbchat.core.errors import StoreDown
 from nbchat.store import Deliver, Event, Receipt
 from nbchat.store.pieces import bounded
+from nbchat.store.subscribers import Queue
 from nbchat.store.trim import MARK_AGE, MARKS
-from nbchat.store.waiting import Queue
 
 _READ = 500
 _EACH = 600

@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError
-from nbchat.store import Deliver, Event, Receipt, damage, keyfile, upgrade
-from nbchat.store.damage import Damaged
-from nbchat.store.file import File
+from nbchat.store import Deliver, Event, Receipt, corruption, keyfile, upgrade
+from nbchat.store.corruption import Damaged
+from nbchat.store.ownership import File
 from nbchat.store.pieces import bounded
+from nbchat.store.schema import identify, transaction
 from nbchat.store.scrub import InUse, scrub
-from nbchat.store.tables import identify, transaction
+from nbchat.store.sqlite_errors import gone, named, unopened
+from nbchat.store.subscribers import Queue
 from nbchat.store.trim import Trim
-from nbchat.store.trouble import gone, named, unopened
-from nbchat.store.waiting import Queue
 from nbchat.store.writer import GROUP, Append, Worker, Writer
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class SQLiteStore:
                 await self._begin()
             except (sqlite3.Error, Damaged) as error:
                 is_ours = self._file.may_be_moved(is_own_place=self._is_own_place)
-                if not damage.is_damage(error) or not is_ours:
+                if not corruption.is_damage(error) or not is_ours:
                     raise
                 self.damage = self._file.move_aside(str(error), self._clock())
                 await self._begin()
@@ -111,13 +111,13 @@ class SQLiteStore:
     async def _begin(self) -> None:
         """Connect, and see that all is in order."""
         file = self._file
-        is_suspect = damage.is_suspect(file.path)
+        is_suspect = corruption.is_suspect(file.path)
         is_doubtful = is_suspect or (file.was_abandoned and file.is_small)
 
         def start(db: sqlite3.Connection) -> tuple[dict[str, str], str]:
-            meta = damage.begin(db)
+            meta = corruption.begin(db)
             if is_doubtful:
-                damage.look_through(db, with_indexes=is_suspect)
+                corruption.look_through(db, with_indexes=is_suspect)
             return meta, upgrade.keys(db, meta, file.path)
 
         writer = Writer(self._connect, self._clock, self.path, self._see)
@@ -130,7 +130,7 @@ class SQLiteStore:
             await reader.end()
             await writer.end()
             raise
-        damage.clear(file.path)
+        corruption.clear(file.path)
         self._writer, self._reader = writer, reader
         self._meta, self.log_id = meta, meta["log_id"]
         if upgrade.UNSCRUBBED in meta:

@@ -10,7 +10,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Mapping
 
-from nbchat.store.tables import transaction
+from nbchat.store.schema import transaction
 
 CHUNK = 5000
 """Events that go in one transaction: about 30 ms, for which appends have to wait."""

@@ -15,13 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError, StoreFull
-from nbchat.store import (
-    Event,
-    Receipt,
-    forks,  # noqa: F401  what a fork beside our threads says
-)
+from nbchat.store import Event, Receipt
+from nbchat.store.sqlite_errors import named, unwritable
 from nbchat.store.trim import Trim
-from nbchat.store.trouble import named, unwritable
 
 T = TypeVar("T")
 

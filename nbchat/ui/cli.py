@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import nbchat
 from nbchat.core.errors import ChatError, UsageError
-from nbchat.core.visible import one_line
-from nbchat.net.loops import hold_standard_streams
-from nbchat.ui import fold
+from nbchat.core.escape import one_line
+from nbchat.net.eventloop import hold_standard_streams
+from nbchat.render import wrap
 from nbchat.ui.terminal import complain
 
 if TYPE_CHECKING:
-    from nbchat.net.invitation import Invitation
+    from nbchat.server.qr import Invitation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,7 +121,7 @@ def _draw(invitation: Invitation) -> None:
         _complain(f"A QR code cannot be drawn in this terminal's encoding ({encoding}). With UTF-8: "
                  "PYTHONIOENCODING=utf-8 nbchat serve --qr")  # fmt: skip
         return
-    if (columns := fold.columns()) is not None and columns < wide:
+    if (columns := wrap.columns()) is not None and columns < wide:
         _complain(f"A QR code needs {wide} columns, and this terminal has {columns}: make it wider.")
         return
     print(picture)

@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from nbchat.client.client import Client
 from nbchat.core import names
 from nbchat.core.deeds import duration
 from nbchat.core.errors import ChatError, UsageError
 from nbchat.core.frames import Deeds, Held, Moderate, Moderated, Ruled, Rules
-from nbchat.net.client import Client
 from nbchat.ui import spans
 
 _COMMAND = re.compile(r"/([^\W\d_]\S*)\s*(.*)", re.DOTALL)

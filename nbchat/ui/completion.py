@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from nbchat.client.client import Client
 from nbchat.core import names
-from nbchat.net.client import Client
 from nbchat.ui.commands import COMMANDS
 
 

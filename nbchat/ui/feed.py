@@ -19,18 +19,18 @@ from concurrent.futures import Future
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
+from nbchat.client.client import Client
 from nbchat.core import mentions, names
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
 from nbchat.core.transcript import Row, marks
-from nbchat.net.client import Client
 from nbchat.net.log import log
-from nbchat.net.rate import Rate
+from nbchat.net.ratelimit import Rate
 from nbchat.ui import commands, notes
 from nbchat.ui.rendered import Rendered
 
 if TYPE_CHECKING:
-    from nbchat.net.questions import Answer
+    from nbchat.client.requests import Answer
     from nbchat.ui.panel import ChatPanel
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class
 
-from nbchat.net.client import Client, connect
+from nbchat.client.client import Client, connect
+from nbchat.render.wrap import columns, folded
 from nbchat.ui import commands
-from nbchat.ui.fold import columns, folded
 from nbchat.ui.panel import ChatPanel, join
 
 _SHOWN = 20

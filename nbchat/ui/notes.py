@@ -6,7 +6,7 @@ they cannot pass for them.
 
 from __future__ import annotations
 
-from nbchat.net.state import State
+from nbchat.client.state import State
 
 _OVER = {
     "closed": "You left this chat.",

@@ -22,12 +22,12 @@ from comm import DummyComm
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import publish_display_data
 
+from nbchat.client.client import Client
+from nbchat.client.rejoin import join_again
 from nbchat.core import arguments
 from nbchat.core.border import border, bordered
 from nbchat.core.errors import ChatError, Closed, NoServerFound, NotConfirmed, UsageError
-from nbchat.net.address import path_of
-from nbchat.net.again import join_again
-from nbchat.net.client import Client
+from nbchat.net.discovery import path_of
 from nbchat.net.link import Address, is_link, pasted
 from nbchat.ui import app, commands, saved
 from nbchat.ui.ask import ask

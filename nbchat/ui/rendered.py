@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from nbchat.core.limits import Limits
 from nbchat.core.mentions import Known
-from nbchat.net.rate import Rate
-from nbchat.ui import render
+from nbchat.net.ratelimit import Rate
+from nbchat.render import html as render
 
 _RENDERING = Limits(rate=0.2, burst=2)
 """Seconds of rendering in a second: a stranger's hardest texts may not take more of the kernel's time."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from html import escape
 
+from nbchat.core.escape import visible_on_a_page
 from nbchat.core.transcript import Message, mark
-from nbchat.core.visible import visible_on_a_page
-from nbchat.ui import render
+from nbchat.render import html as render
 
 _MESSAGES = 50
 _SIZE = 100_000

@@ -15,13 +15,13 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TextIO
 
+from nbchat.client.client import Client
 from nbchat.core.errors import ChatError
+from nbchat.core.escape import indented, one_line
 from nbchat.core.mentions import is_mentioned
 from nbchat.core.transcript import Row
-from nbchat.core.visible import indented, one_line
-from nbchat.net.client import Client
+from nbchat.render.wrap import columns, folded
 from nbchat.ui import commands
-from nbchat.ui.fold import columns, folded
 
 if TYPE_CHECKING:
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -135,7 +135,7 @@ class _Screen:
             reserve_space_for_menu=0,
         )
         self._buffer = prompt.default_buffer
-        # What is printed is visible already (core/visible.py); all that acts in it are our own colours.
+        # What is printed is visible already (core/escape.py); all that acts in it are our own colours.
         with patch_stdout(raw=True):
             follow = asyncio.create_task(self._follow())
             typing = asyncio.create_task(self._type(prompt))

@@ -22,9 +22,9 @@ import time
 from pathlib import Path
 
 import nbchat
+from nbchat.client.state import Outgoing
 from nbchat.core.errors import ChatError
 from nbchat.core.transcript import Message
-from nbchat.net.state import Outgoing
 
 PENDING = 64
 """The most messages that a client keeps under way or waiting: twice what may be under way."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from nbchat.net.loops import new_loop
+from nbchat.net.eventloop import new_loop
 
 T = TypeVar("T")
 Way = Literal["up", "down"]

@@ -11,7 +11,7 @@ from nbchat.core.limits import Limits
 from nbchat.core.moderation import Ban, Moderation, RoomRules
 from nbchat.core.places import Places
 from nbchat.core.seen import ALL, EACH, Seen
-from nbchat.net.authors import Author
+from nbchat.server.engine.authors import Author
 
 PROOF = "0" * 64
 NOW = 1_800_000_000.0

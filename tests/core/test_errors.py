@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import nbchat
+from nbchat.client.state import Outgoing
 from nbchat.core import errors
 from nbchat.core.border import border
 from nbchat.core.errors import ChatError, UsageError
-from nbchat.net.child import Failure
-from nbchat.net.state import Outgoing
+from nbchat.server.runner.worker import Failure
 
 KINDS = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, ChatError)]
 

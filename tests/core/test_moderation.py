@@ -25,9 +25,9 @@ from nbchat.core.frames import (
 )
 from nbchat.core.hub import Hub
 from nbchat.core.limits import Limits
+from nbchat.core.members import Member
+from nbchat.core.members import Room as HubRoom
 from nbchat.core.moderation import Moderation, RoomRules
-from nbchat.core.rooms import Member
-from nbchat.core.rooms import Room as HubRoom
 
 PROOF = "0" * 64
 ROOM = HubRoom("lobby", "lobby")

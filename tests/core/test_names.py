@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbchat.core import looks, names
+from nbchat.core import confusables, names
 from nbchat.core.errors import BadName
 
 GOOD = [
@@ -320,5 +320,5 @@ def test_names_in_ascii_need_no_table():
 
 @given(st.text("abcxyzIlLoO01 -_.'", min_size=1, max_size=8))
 def test_the_short_table_says_what_the_long_one_says(name):
-    assert {ord(char): looks.table()[ord(char)] for char in "01"} == looks.ASCII
-    assert name.translate(looks.table()) == name.translate(looks.ASCII)
+    assert {ord(char): confusables.table()[ord(char)] for char in "01"} == confusables.ASCII
+    assert name.translate(confusables.table()) == name.translate(confusables.ASCII)

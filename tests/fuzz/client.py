@@ -9,13 +9,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from nbchat.client.connection import NativeConnection, PlainConnection
+from nbchat.client.state import Outgoing, State
+from nbchat.client.thread import Receiver
 from nbchat.core import keys
 from nbchat.core.errors import ChatError
-from nbchat.net import address
-from nbchat.net.connection import NativeConnection, PlainConnection
-from nbchat.net.receiver import Receiver
-from nbchat.net.state import Outgoing, State
-from nbchat.ui import render, terminal
+from nbchat.net import discovery
+from nbchat.render import html
+from nbchat.ui import terminal
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 from tests.fuzz.memory import Wire
@@ -66,7 +67,7 @@ def _guard(play: Any) -> None:
 
 def _receiver() -> tuple[Receiver, State]:
     state = State("ada", "lobby")
-    receiver = Receiver(address.Target("nbchat://127.0.0.1:1#k=key.secret"), state, "ada", exact=False)
+    receiver = Receiver(discovery.Target("nbchat://127.0.0.1:1#k=key.secret"), state, "ada", exact=False)
     receiver._loop = asyncio.get_running_loop()
     receiver._keep = lambda room, name: None  # type: ignore[method-assign]
     return receiver, state
@@ -140,5 +141,5 @@ def _show(state: State) -> None:
     for row in state.transcript.rows:
         terminal.words(row).encode()
         if row.message is not None:
-            render.html(row.message.text).encode()
+            html.html(row.message.text).encode()
             str(row.message).encode(errors="replace")

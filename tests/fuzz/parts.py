@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from nbchat.core import names, plain, texts, wire
 from nbchat.core.errors import BadLink, BadName, BadText, ProtocolError
-from nbchat.net import address
-from nbchat.ui import render
+from nbchat.net import discovery
+from nbchat.render import html
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 
@@ -67,12 +67,12 @@ def names_texts_and_links_are_checked(text: str) -> None:
     assert names.check_member(names.fit(text))
     for link in (text, f"nbchat://{text}", f"nbchat://h:1/{text}", f"nbchat://h/#k={text}"):
         with suppress(BadLink):
-            address.parse(link)
+            discovery.parse(link)
 
 
 @given_all(anything | markdown)
 def texts_are_shown(text: str) -> None:
-    made = render.html(text)
+    made = html.html(text)
     made.encode(errors="surrogatepass")
     assert not any(
         bad in made.lower() for bad in ("<script", 'href="javascript', "<iframe", "<img", "<style")

@@ -14,8 +14,8 @@ from nbchat.core import keys, plain, wire
 from nbchat.core.frames import Unknown
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
-from nbchat.net.session import Connection
-from nbchat.net.shell import Shell
+from nbchat.server.engine.shell import Shell
+from nbchat.server.session.connection import Connection
 from nbchat.store import open_store
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all

@@ -8,7 +8,7 @@ import pytest
 
 import nbchat
 from nbchat.core.errors import BadLink, NotTheServer, Refused, Unreachable
-from nbchat.net import address
+from nbchat.net import discovery
 from nbchat.net.link import Address, is_loopback, parse, place
 from tests.net.helpers import Raw
 
@@ -51,7 +51,7 @@ def test_a_link_is_understood_however_it_was_pasted(shape: str, link: str) -> No
 def test_a_link_without_its_beginning(shape: str) -> None:
     for link in (LINK, HERE):
         bare = shape.format(link.removeprefix("nbchat://"))
-        target = address.Target(bare)
+        target = discovery.Target(bare)
         assert target.is_given
         assert target._fixed == parse(link)
 
@@ -59,7 +59,7 @@ def test_a_link_without_its_beginning(shape: str) -> None:
 @pytest.mark.parametrize("shape", ["{}", ' "{}" ', "\u201c{}\u201d", 'nbchat.join("{}")', "nbchat join '{}'"])
 def test_a_name_is_still_a_name(shape: str) -> None:
     for name in ("cs101", "ada's room", "two words"):
-        target = address.Target(shape.format(name))
+        target = discovery.Target(shape.format(name))
         assert not target.is_given
         assert target._name == name
 
@@ -67,7 +67,7 @@ def test_a_name_is_still_a_name(shape: str) -> None:
 def test_what_is_no_link_is_said_to_be_none() -> None:
     for text in ("http://example.com", "nbchat://", "://", "a/b", "nbchat.join()", "#k=a.b", LINK[:60]):
         with pytest.raises((BadLink, nbchat.errors.BadName)):
-            address.Target(text)
+            discovery.Target(text)
 
 
 def test_addresses_of_the_sixth_version() -> None:

@@ -14,10 +14,10 @@ import pytest
 
 import nbchat
 from nbchat.core.errors import BadLink, NoServerFound
-from nbchat.net import address
-from nbchat.net.address import Kept, Place, Running, Target
+from nbchat.net import discovery
+from nbchat.net.discovery import Kept, Place, Running, Target
 
-HERE = address.place()
+HERE = discovery.place()
 ELSEWHERE = [
     Place("another host", "another start", HERE.space),
     Place(HERE.host, HERE.start, "pid:[1] net:[2]"),  # another container of this start of this host
@@ -42,7 +42,7 @@ def a_session(place: Place, pid: int) -> Kept:
 
 
 def test_this_place_has_its_name() -> None:
-    assert address.place() == HERE
+    assert discovery.place() == HERE
     assert HERE.host
     assert "pid:[" in HERE.space
     assert "net:[" in HERE.space
@@ -57,42 +57,42 @@ def test_this_place_has_its_name() -> None:
 @pytest.mark.parametrize("is_alive", [False, True])
 def test_what_another_host_wrote_is_neither_used_nor_deleted(place: Place, is_alive: bool) -> None:
     pid = os.getppid() if is_alive else dead_pid()
-    path = address.announce(a_server(place, pid))
-    address.here.clear()
-    old = address.keep(None, a_session(place, pid))
+    path = discovery.announce(a_server(place, pid))
+    discovery.here.clear()
+    old = discovery.keep(None, a_session(place, pid))
     os.utime(old, (1, 1))
-    assert address.running() == []
+    assert discovery.running() == []
     with pytest.raises(NoServerFound):
         Target("cs101").find()
-    assert address.take_over("127.0.0.1", 15555, "lobby", "ada") is None
-    address.keep(None, a_session(HERE, os.getpid()))  # which looks for old ones
+    assert discovery.take_over("127.0.0.1", 15555, "lobby", "ada") is None
+    discovery.keep(None, a_session(HERE, os.getpid()))  # which looks for old ones
     assert path.exists()
     assert old.exists()
 
 
 def test_what_an_earlier_start_of_this_host_wrote_is_deleted_or_taken_over() -> None:
-    path = address.announce(a_server(EARLIER, os.getppid()))  # a number that is another program's now
-    address.here.clear()
-    session = address.keep(None, a_session(EARLIER, os.getppid()))
-    assert address.running() == []
+    path = discovery.announce(a_server(EARLIER, os.getppid()))  # a number that is another program's now
+    discovery.here.clear()
+    session = discovery.keep(None, a_session(EARLIER, os.getppid()))
+    assert discovery.running() == []
     assert not path.exists()
-    taken = address.take_over("127.0.0.1", 15555, "lobby", "ada")
+    taken = discovery.take_over("127.0.0.1", 15555, "lobby", "ada")
     assert taken is not None
     assert taken[0].session == "f" * 32
     assert not session.exists()
 
 
 def test_two_containers_with_the_same_numbers_have_files_of_their_own() -> None:
-    mine, others = (address.announce(a_server(place, os.getpid())) for place in (HERE, ELSEWHERE[1]))
+    mine, others = (discovery.announce(a_server(place, os.getpid())) for place in (HERE, ELSEWHERE[1]))
     assert mine != others
-    address.withdraw(a_server(HERE, os.getpid()))
+    discovery.withdraw(a_server(HERE, os.getpid()))
     assert not mine.exists()
     assert others.exists()
 
 
 def test_a_file_of_last_month_says_no_place_and_is_of_this_one() -> None:
-    path = address.announce(a_server(HERE, os.getppid()))
-    address.here.clear()
+    path = discovery.announce(a_server(HERE, os.getppid()))
+    discovery.here.clear()
     said = json.loads(path.read_bytes())
     del said["place"]
     path.write_text(json.dumps(said))
@@ -125,21 +125,21 @@ STRANGE = [
 def test_what_another_user_can_have_written_is_not_believed(
     how: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = address.announce(a_server(HERE, os.getppid()))
-    address.here.clear()
-    session = address.keep(None, a_session(HERE, dead_pid()))
+    server = discovery.announce(a_server(HERE, os.getppid()))
+    discovery.here.clear()
+    session = discovery.keep(None, a_session(HERE, dead_pid()))
     assert Target("cs101").find().port == 15555
     change(server, **how)
     change(session, **how)
     for _ in range(3):
         with pytest.raises(NoServerFound):
             Target("cs101").find()
-    assert address.take_over("127.0.0.1", 15555, "lobby", "ada") is None
+    assert discovery.take_over("127.0.0.1", 15555, "lobby", "ada") is None
     assert (server.exists(), session.exists()) == (True, True)
     assert caplog.text.count(f"{server} is not believed") == 1
     if "uid" not in how:
         change(session)
-        assert address.take_over("127.0.0.1", 15555, "lobby", "ada") is not None
+        assert discovery.take_over("127.0.0.1", 15555, "lobby", "ada") is not None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such files there")
@@ -147,13 +147,13 @@ def test_neither_are_links_pipes_and_floods(tmp_path: Path) -> None:
     true = tmp_path / "true.json"
     true.write_bytes(msgspec.json.encode(a_server(HERE, os.getppid())))
     true.chmod(0o600)
-    folder = address._folder()
+    folder = discovery._folder()
     (folder / "nbchat-1-1.json").symlink_to(true)
     os.mkfifo(folder / "nbchat-2-2.json", 0o600)  # reading it would wait for ever
     (folder / "nbchat-3-3.json").write_bytes(b" " * 10_000_000)
     (folder / "nbchat-3-3.json").chmod(0o600)
     (folder / "nbchat-4-4.json").mkdir()
-    assert address.running() == []
+    assert discovery.running() == []
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
@@ -164,7 +164,7 @@ def test_a_link_without_a_key_shows_ours_to_this_server_only(server: nbchat.Serv
     for host in ("127.0.0.1", "localhost"):
         where = Target(f"nbchat://{host}:{server.port}/garden").find()
         assert (where.host, where.room) == ("127.0.0.1", "garden")
-        assert where.secret == address.here[server.port].key[1]
+        assert where.secret == discovery.here[server.port].key[1]
     for other in ("127.0.0.2", "127.1.2.3", "[::1]"):
         with pytest.raises(BadLink, match="no key in it"):
             Target(f"nbchat://{other}:{server.port}").find()

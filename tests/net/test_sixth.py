@@ -9,8 +9,8 @@ import pytest
 
 import nbchat
 from nbchat.core.errors import UsageError
-from nbchat.net import networks
 from nbchat.net.link import parse
+from nbchat.server import interfaces
 
 
 def _is_there() -> bool:
@@ -54,7 +54,7 @@ def test_a_plain_client_of_this_user() -> None:
 @needs_it
 def test_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in one that has no addresses of the fourth version: in TLS, by a link with brackets and a pin."""
-    monkeypatch.setattr(networks, "lan_address", lambda: "::1")
+    monkeypatch.setattr(interfaces, "lan_address", lambda: "::1")
     monkeypatch.setattr("nbchat.net.link.is_loopback", lambda host: host.startswith("127."))
     with nbchat.serve(port=0, lan=True, process=False) as server:
         link = server.invite()
@@ -71,9 +71,9 @@ def test_this_machines_address_in_a_network(monkeypatch: pytest.MonkeyPatch) -> 
         "lo": [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")],
         "eth0": [(socket.AF_INET6, "fe80::1%eth0"), (socket.AF_INET6, "fd00::7")],
     }
-    monkeypatch.setattr(networks, "_by_route", lambda family=socket.AF_INET: "")
+    monkeypatch.setattr(interfaces, "_by_route", lambda family=socket.AF_INET: "")
     monkeypatch.setattr(
-        networks,
+        interfaces,
         "psutil",
         SimpleNamespace(
             net_if_stats=dict,
@@ -83,24 +83,26 @@ def test_this_machines_address_in_a_network(monkeypatch: pytest.MonkeyPatch) -> 
             },
         ),
     )
-    assert networks.lan_address() == "fd00::7"
+    assert interfaces.lan_address() == "fd00::7"
     entries["eth1"] = [(socket.AF_INET, "192.168.1.5")]
-    assert networks.lan_address() == "192.168.1.5"
-    assert networks.addresses(socket.AF_INET6) == ["fd00::7"]
+    assert interfaces.lan_address() == "192.168.1.5"
+    assert interfaces.addresses(socket.AF_INET6) == ["fd00::7"]
     entries.clear()
     with pytest.raises(UsageError, match="no address in a network"):
-        networks.lan_address()
+        interfaces.lan_address()
 
 
 def test_one_machine_counts_as_one() -> None:
     """Of the sixth version each machine has a whole network of addresses."""
     assert (
-        networks.origin("2001:db8:1:2:3:4:5:6") == networks.origin("2001:db8:1:2::9") == "2001:db8:1:2::/64"
+        interfaces.origin("2001:db8:1:2:3:4:5:6")
+        == interfaces.origin("2001:db8:1:2::9")
+        == "2001:db8:1:2::/64"
     )
-    assert networks.origin("2001:db8:1:3::9") != networks.origin("2001:db8:1:2::9")
+    assert interfaces.origin("2001:db8:1:3::9") != interfaces.origin("2001:db8:1:2::9")
     for host in ("192.168.1.5", "::1", "fe80::1", "fe80::1%eth0", "an unknown address"):
-        assert networks.origin(host) == host
-    assert networks.origin("::ffff:192.168.1.5") == "192.168.1.5"
+        assert interfaces.origin(host) == host
+    assert interfaces.origin("::ffff:192.168.1.5") == "192.168.1.5"
 
 
 def test_no_such_address() -> None:

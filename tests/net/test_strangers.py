@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import nbchat
-from nbchat.net.strangers import Refusals, Unnamed
+from nbchat.server.engine.admission import Refusals, Unnamed
 from tests.net.helpers import PATIENCE
 
 

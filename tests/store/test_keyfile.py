@@ -14,8 +14,8 @@ from nbchat.core.digests import digest
 from nbchat.core.errors import StoreDown, StoreFull
 from nbchat.store import keyfile, upgrade
 from tests.store.test_promise import fill, seqs
+from tests.store.test_schema import pragma
 from tests.store.test_sqlite import nothing, run
-from tests.store.test_tables import pragma
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="rights of POSIX")
 

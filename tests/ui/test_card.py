@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nbchat.net.invitation import Invitation
+from nbchat.server.qr import Invitation
 from tests.ui.lab import CHROMIUM
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the path")]

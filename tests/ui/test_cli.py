@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 import nbchat
-from nbchat.net import address, networks
+from nbchat.net import discovery
 from nbchat.net.link import parse
+from nbchat.server import interfaces
 from nbchat.ui import cli
 from tests.ui.processes import terminal
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is n
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """``nbchat serve`` in a network, stopped as soon as it has said what it says."""
-    monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
+    monkeypatch.setattr(interfaces, "lan_address", lambda: NETWORK)
     monkeypatch.setattr(cli, "signal", SimpleNamespace(SIGINT=2, SIGTERM=15, signal=lambda *_: None))
 
     class Stopped(threading.Event):
@@ -60,7 +61,7 @@ def test_a_qr_code_for_this_machine_only_is_no_use(
 def test_a_qr_code_that_does_not_fit(
     at_once: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nbchat.ui.fold.columns", lambda: 40)
+    monkeypatch.setattr("nbchat.render.wrap.columns", lambda: 40)
     assert cli.main(["serve", "--port", "0", "--lan", "--qr"]) == 0
     shown = capsys.readouterr()
     assert "█" not in shown.out
@@ -68,10 +69,10 @@ def test_a_qr_code_that_does_not_fit(
 
 
 def test_the_link_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "lan_address", lambda: NETWORK)
+    monkeypatch.setattr(interfaces, "lan_address", lambda: NETWORK)
     with nbchat.serve(port=0, lan=True) as server, pytest.MonkeyPatch.context() as elsewhere:
         monkeypatch.setenv("NBCHAT_URL", server.invite("room 1", name="ada"))
-        elsewhere.setattr(address, "here", {})  # as in another process
+        elsewhere.setattr(discovery, "here", {})  # as in another process
         with nbchat.connect() as ada:
             assert (ada.name, ada.room) == ("ada", "room 1")
             assert ada._receiver._where.pin

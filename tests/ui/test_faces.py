@@ -19,16 +19,18 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import nbchat
+from nbchat.client import client as clients
+from nbchat.client import prints
+from nbchat.client.clients import handles
 from nbchat.core import errors, plain
 from nbchat.core.errors import ChatError
+from nbchat.core.escape import one_line, visible, visible_on_a_page
 from nbchat.core.transcript import Message, Row
-from nbchat.core.visible import one_line, visible, visible_on_a_page
-from nbchat.net import address, prints
-from nbchat.net import client as clients
-from nbchat.net.clients import handles
+from nbchat.net import discovery
 from nbchat.net.log import log
-from nbchat.ui import cli, magics, render, saved, terminal
-from nbchat.ui.fold import folded
+from nbchat.render import html
+from nbchat.render.wrap import folded
+from nbchat.ui import cli, magics, saved, terminal
 from tests.net.helpers import until
 from tests.net.hostile import HostilePlainServer, HostileServer
 from tests.ui.attacks import ATTACKS, FOREIGN
@@ -195,22 +197,22 @@ def _(text: str, folder: Path) -> str:
 
 @path("a pasted link")
 def _(text: str, folder: Path) -> str:
-    return error(lambda: address.Target(f"nbchat://{text}").find())
+    return error(lambda: discovery.Target(f"nbchat://{text}").find())
 
 
 @path("a pasted link's room")
 def _(text: str, folder: Path) -> str:
-    return error(lambda: address.Target(f"nbchat://127.0.0.1:1/{text}").find())
+    return error(lambda: discovery.Target(f"nbchat://127.0.0.1:1/{text}").find())
 
 
 @path("a pasted link's end")
 def _(text: str, folder: Path) -> str:
-    return error(lambda: address.Target(f"nbchat://127.0.0.1:1/#{text}").find())
+    return error(lambda: discovery.Target(f"nbchat://127.0.0.1:1/#{text}").find())
 
 
 @path("something pasted for a chat's name")
 def _(text: str, folder: Path) -> str:
-    return error(lambda: address.Target(text.replace("://", "")).find())
+    return error(lambda: discovery.Target(text.replace("://", "")).find())
 
 
 @path("something pasted for one's name")
@@ -231,22 +233,22 @@ def _(text: str, folder: Path) -> str:
 
 @path("several chats")
 def _(text: str, folder: Path) -> str:
-    servers = [address.Running(1, "127.0.0.1", port, "", ("", ""), text) for port in (1, 2)]
+    servers = [discovery.Running(1, "127.0.0.1", port, "", ("", ""), text) for port in (1, 2)]
     for server in servers:
-        address.here[server.port] = server
+        discovery.here[server.port] = server
     try:
-        return error(lambda: address.Target().find())
+        return error(lambda: discovery.Target().find())
     finally:
-        address.here.clear()
+        discovery.here.clear()
 
 
 @path("no chat of that name, but others")
 def _(text: str, folder: Path) -> str:
-    address.here[1] = address.Running(1, "127.0.0.1", 1, "", ("", ""), text)
+    discovery.here[1] = discovery.Running(1, "127.0.0.1", 1, "", ("", ""), text)
     try:
-        return error(lambda: address.Target("class").find())
+        return error(lambda: discovery.Target("class").find())
     finally:
-        address.here.clear()
+        discovery.here.clear()
 
 
 @path("a folder's name, in a warning, a card and the command")
@@ -482,7 +484,7 @@ def test_saved_copies_and_cards(text: str) -> None:
     room = Outline(saved.placeholder(text))
     assert room.tags == {("i", "")}
     copy = Outline(saved.copy([Message(1, text, f"{text}\n**boss**: my key"), Message(2, "ada", "hi")]))
-    assert {tag for tag, _ in copy.tags} <= render.ALLOWED_TAGS | {"div", "dl", "dt", "dd", "b", "style"}
+    assert {tag for tag, _ in copy.tags} <= html.ALLOWED_TAGS | {"div", "dl", "dt", "dd", "b", "style"}
     assert copy.text["dt"].endswith(f"{visible_on_a_page(text)}Aada")
     assert copy.text["style"] == Outline(saved.moved()).text["style"], "nothing of a stranger's is in there"
     assert copy.text["b"] == f"{visible_on_a_page(text)}ada"
@@ -520,19 +522,19 @@ BROKEN = (
 def test_joiners_stay_where_they_join(text: str) -> None:
     assert visible(text) == visible_on_a_page(text) == text
     assert terminal.words(Row(1, "said", "eve", Message(1, "eve", text))) == f"eve: {text}"
-    assert render.html(text) == text
+    assert html.html(text) == text
 
 
 @pytest.mark.parametrize("text", BROKEN)
 def test_elsewhere_they_are_shown(text: str) -> None:
-    for shown in (visible(text), visible_on_a_page(text), render.html(text).replace("&lt;", "<")):
+    for shown in (visible(text), visible_on_a_page(text), html.html(text).replace("&lt;", "<")):
         assert "<U+" in shown
 
 
 def test_what_says_only_where_to_part_a_word_goes() -> None:
     assert (
         visible("Donau\u00addampf\u00adschiff")
-        == render.html("Donau\u00addampf&shy;schiff")
+        == html.html("Donau\u00addampf&shy;schiff")
         == "Donaudampfschiff"
     )
     assert visible("داده\u200c, PDF\u200cها") == "داده, PDFها"
@@ -555,5 +557,5 @@ ENTITIES = {
 def test_nothing_is_hidden_by_what_is_decoded_late(text: str) -> None:
     copied = re.search(r"<dd[^>]*>(.*)</dd>", saved.copy([Message(1, "eve", text)]), re.DOTALL)
     assert copied is not None
-    for made in (render.html(text), copied[1]):
+    for made in (html.html(text), copied[1]):
         assert "".join(Outline(f"<p>{made}</p>").text["p"]) == ENTITIES[text]

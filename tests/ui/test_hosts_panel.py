@@ -12,8 +12,8 @@ from playwright.sync_api import expect
 from traitlets.config import Config
 
 import nbchat
+from nbchat.client.state import Outgoing
 from nbchat.core.errors import UsageError
-from nbchat.net.state import Outgoing
 from nbchat.ui import saved
 from nbchat.ui.panel import ChatPanel
 from tests.net.helpers import until

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nbchat
-from nbchat.net.state import State
+from nbchat.client.state import State
 from nbchat.ui import notes
 from tests.ui.test_panel import Page, ask, opened, page
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 import nbchat
-from nbchat.ui import render
+from nbchat.render import html
 from tests.net.hostile import HostileServer
 from tests.ui import lab
 from tests.ui.attacks import FOREIGN, UNSEEN
@@ -75,17 +75,17 @@ def test_nothing_that_is_written_does_anything(
             assert attributes.keys() <= {"style", "dir", "title"}, (tag, attributes)
             continue
         for name, value in attributes.items():
-            if (tag, name) in OURS and tag not in render.ALLOWED_TAGS:
+            if (tag, name) in OURS and tag not in html.ALLOWED_TAGS:
                 continue
             if (tag, name) == ("pre", "tabindex") or (where, name) == ("copy", "style"):
                 continue
-            assert tag in render.ALLOWED_TAGS, (tag, attributes)
+            assert tag in html.ALLOWED_TAGS, (tag, attributes)
             if name == "class":
-                assert set(value.split()) <= render.ALLOWED_CLASSES, (tag, attributes)
+                assert set(value.split()) <= html.ALLOWED_CLASSES, (tag, attributes)
             elif tag == "a" and name in ("rel", "target"):
                 assert value in ("noopener noreferrer nofollow", "_blank")
             else:
-                assert name in render.ALLOWED_ATTRIBUTES.get(tag, ()), (tag, attributes)
+                assert name in html.ALLOWED_ATTRIBUTES.get(tag, ()), (tag, attributes)
             if name == "href":
                 assert value.lower().startswith(("http://", "https://", "mailto:")), value
     # Hovering, focusing and clicking where it invites one to.

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import nbchat
+from nbchat.client.state import Outgoing
 from nbchat.core.transcript import Message, Row
-from nbchat.net.state import Outgoing
 from nbchat.ui.completion import completions
 from nbchat.ui.terminal import _pipe, words
 from tests.net.helpers import saw

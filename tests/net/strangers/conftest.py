@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import nbchat
-from nbchat.net.shell import Shell
+from nbchat.server.engine.shell import Shell
 from tests.net.helpers import PATIENCE, Raw, until
 
 _UNSEEN = {chr(code) for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), 0x202E, 0x200B)}

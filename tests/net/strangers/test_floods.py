@@ -16,8 +16,8 @@ import pytest
 
 import nbchat
 from nbchat.core import keys
-from nbchat.net import networks
-from nbchat.net.address import parse
+from nbchat.net.discovery import parse
+from nbchat.server import interfaces
 from tests.net.helpers import PATIENCE, Raw, until
 from tests.net.sealing import Sealed
 from tests.net.strangers.conftest import Scene, bare, rest
@@ -96,7 +96,7 @@ def test_new_keys_without_end_are_stopped(
     make_scene: MakeScene, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KeyUpdates carry no text, so no rule of the chat sees them; each costs as much as a message."""
-    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(interfaces, "lan_address", lambda: "127.0.0.2")
     with make_scene(lan=True, hello=PATIENCE) as scene, scene.attack("TLS records with nothing in them"):
         where = parse(scene.link)
         peer = Sealed((where.host, where.port), tmp_path, PATIENCE)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from nbchat.core.plain import HTTP_ANSWER, OTHER_ANSWER
-from nbchat.net import networks
+from nbchat.server import interfaces
 from tests.net.helpers import PATIENCE
 from tests.net.strangers.conftest import Scene, bare, rest
 from tests.ui import lab
@@ -99,7 +99,7 @@ def test_what_is_not_tls_at_a_port_with_it(
     make_scene: MakeScene, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, says = FOREIGN[kind]
-    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(interfaces, "lan_address", lambda: "127.0.0.2")
     with make_scene(lan=True) as scene, scene.attack("no TLS at a port with TLS"):
         for _ in range(3):
             with socket.create_connection(("127.0.0.2", scene.server.port), PATIENCE) as sock:
@@ -112,7 +112,7 @@ def test_what_is_not_tls_at_a_port_with_it(
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
 def test_broken_tls_is_let_go(make_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(networks, "lan_address", lambda: "127.0.0.2")
+    monkeypatch.setattr(interfaces, "lan_address", lambda: "127.0.0.2")
     with make_scene(lan=True) as scene, scene.attack("a TLS handshake that failed"):
         for noise in (b"\x16\x03\x01\x00\x05hello", b"\x16" * 600, b"\x16\x03\x03\xff\xff" + bytes(70_000)):
             with socket.create_connection(("127.0.0.2", scene.server.port), PATIENCE) as sock:

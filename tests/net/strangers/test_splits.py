@@ -15,8 +15,8 @@ import nbchat
 from nbchat.core import keys
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
-from nbchat.net.session import Connection
-from nbchat.net.shell import Shell
+from nbchat.server.engine.shell import Shell
+from nbchat.server.session.connection import Connection
 from nbchat.store import open_store
 from tests.fuzz.memory import Wire
 from tests.net.helpers import PATIENCE

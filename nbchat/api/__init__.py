@@ -1,0 +1,1 @@
+"""What a Server and a Client can both do."""

@@ -1,0 +1,1 @@
+"""The client: what people hold in their hands, and its thread."""

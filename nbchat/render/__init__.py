@@ -1,0 +1,1 @@
+"""Strangers' texts made fit to be shown: HTML, lines of a terminal."""

@@ -1,0 +1,1 @@
+"""The server: serve(), where it listens, and what is behind it."""

@@ -1,0 +1,1 @@
+"""The server's inside: rooms, their members, what reaches whom."""

@@ -1,0 +1,1 @@
+"""Where a server runs: on a thread of this process, or in a child process."""
