@@ -204,7 +204,7 @@ class Client:
             case Refused(code=code):
                 self.refused.append(code)
             case Closing(reason=reason, final=final):
-                # The session goes on elsewhere; or a host has its name back, and who had it comes back under another.
+                # The session goes on elsewhere; or a host has its name back, and its holder gets another.
                 assert final or "that host is back" in reason
                 assert self.conn in self.shell.dropped
             case _:
