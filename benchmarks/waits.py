@@ -25,7 +25,8 @@ from servers import COMPETITORS, TEXT
 import nbchat
 from nbchat.core import wire
 from nbchat.core.frames import Body
-from nbchat.store import RoomStore, open_store
+from nbchat.store.open import open_store
+from nbchat.store.promise import RoomStore
 
 TIMES = 20
 CLOCK = "import time; begun = time.perf_counter(); "

@@ -36,7 +36,7 @@ from nbchat.core.keys import Key
 from nbchat.net import discovery, tls
 from nbchat.net.link import Address, parse
 from nbchat.server import interfaces
-from nbchat.store import Event
+from nbchat.store.promise import Event
 from tests.net.helpers import Raw
 
 NETWORK = "127.0.0.2"
@@ -222,7 +222,7 @@ def test_errors_do_not_tell_even_with_the_variables_around_them(scene: Scene) ->
 # ── a notebook ──────────────────────────────────────────────────────────────────────────────────
 
 CELLS = [
-    "from nbchat.net import networks\nnetworks.lan_address = lambda: '127.0.0.2'",
+    "from nbchat.server import interfaces\ninterfaces.lan_address = lambda: '127.0.0.2'",
     "%xmode Verbose",
     "import nbchat\nserver = nbchat.serve('class', port=0, lan=True)\nserver",
     "with open('link', 'w') as file:\n    file.write(server.invite(name='ada'))",

@@ -468,3 +468,15 @@ def _unconfirmed(pending: list[Outgoing]) -> str:
         f"The client was closed before the server confirmed {texts}{more}. What is not confirmed may be in "
         "the chat or not; look there before you send it again."
     )
+
+
+def _after_fork() -> None:
+    """A forked child has no client."""
+    for client in list(_clients):
+        if isinstance(client, Client):
+            client._forked()
+    _clients.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

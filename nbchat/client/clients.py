@@ -11,7 +11,7 @@ import atexit
 import os
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from nbchat.client.handlers import Entry, Handlers
 from nbchat.client.prints import is_kernel
@@ -21,11 +21,16 @@ from nbchat.core import names
 from nbchat.core.errors import ChatError
 from nbchat.net.discovery import Target
 
-if TYPE_CHECKING:
-    from nbchat.client.client import Client
-
 _MOST = 5.0
 """Seconds for a client that gives way to end."""
+
+
+class Handle(Protocol):
+    """A client, as people hold it."""
+
+    def __hash__(self) -> int: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -39,7 +44,7 @@ class Life:
     """What it asked to be called, if it asked."""
 
 
-handles: weakref.WeakSet[Client] = weakref.WeakSet()
+handles: weakref.WeakSet[Handle] = weakref.WeakSet()
 """What people hold in their hands."""
 _lives: dict[Life, None] = {}
 
@@ -58,7 +63,7 @@ def begin(life: Life) -> None:
     life.handlers.viewers = lambda: _viewers(life.state)
 
 
-def hold(client: Client, life: Life) -> None:
+def hold(client: Handle, life: Life) -> None:
     """Somebody has it in their hands now; when nobody has any more, it leaves, if it has no handlers."""
     handles.add(client)
     weakref.finalize(client, _let_go, life).atexit = False
@@ -174,9 +179,6 @@ def _after_fork() -> None:
     """A forked child has no client: its copies of the sockets are closed, the parent's stay."""
     for life in list(_lives):
         life.receiver.forked()
-    for client in list(handles):
-        client._forked()
-    handles.clear()
     _lives.clear()
 
 

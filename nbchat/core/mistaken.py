@@ -6,15 +6,31 @@ It is a guess, so it is told as one, and hosts are left out of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nbchat.core.moderation import Ban, Person
+from typing import Protocol
 
 MISTAKEN = (
     "A host has muted {name} {left}, and you ask for that name or come from where only {name} came from. "
     "If that is not you, ask the host."
 )
+
+
+class Person(Protocol):
+    """A newcomer, as far as is looked here."""
+
+    session: str
+    address: str | None
+
+
+class Mute(Protocol):
+    """A mute, as far as is looked here."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> str | None: ...
+
+    def is_about(self, session: str | None, name: str) -> bool: ...
 
 
 class TakenFor:
@@ -25,7 +41,7 @@ class TakenFor:
         self._names: dict[tuple[str, str], str] = {}
         """(room, session) → a muted name."""
 
-    def came(self, room: str, member: Person, asked: str | None, mutes: Iterable[Ban]) -> None:
+    def came(self, room: str, member: Person, asked: str | None, mutes: Iterable[Mute]) -> None:
         """Somebody new is in a room. Who comes from where only a muted one came from, or asks for its name
         while nobody has that (``asked``), is taken for that one."""
         for mute in mutes:

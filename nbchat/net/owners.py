@@ -190,3 +190,29 @@ def _name(uid: int) -> str:
         return one_line(pwd.getpwuid(uid).pw_name)
     except KeyError:
         return str(uid)
+
+
+def is_own_user(
+    peer: tuple[str, int] | None, here: tuple[str, int] | None, since: float | None = None
+) -> bool:
+    """Whether a loopback connection from ``peer`` to ``here`` was made by this process's user, as far as
+    the system can tell. ``since`` is when it was made (``time.monotonic()``).
+
+    Linux lists each socket's owner in /proc/net/tcp. A socket that its process has closed belongs to
+    nobody any more (it is listed under root), and is not taken. Where there is no such list everyone is.
+    """
+    if peer is None or here is None:
+        return True
+    # Both ends: another connection of the same port, ended a minute ago, may still be in the list.
+    ends = listed(peer), listed(here)
+    for _ in range(3):  # while others come and go, one reading of the list can leave an entry out
+        try:
+            found = table.since(since)
+        except (FileNotFoundError, AttributeError):  # not Linux
+            return True
+        except OSError:  # it could not be read, for want of descriptors for one: nobody is taken on trust
+            return False
+        if ends in found:
+            return found[ends] == os.getuid()
+        since = None
+    return False

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import os
-import socket
-import sys
 import threading
 import warnings
 from datetime import timedelta
@@ -18,30 +15,28 @@ from typing import Literal
 
 from nbchat.core import names
 from nbchat.core.border import border
-from nbchat.core.errors import AddressInUse, UsageError
 from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.net import discovery, link
-from nbchat.server import interfaces, ports
+from nbchat.server import ports
 from nbchat.server.engine import clock
+from nbchat.server.listeners import listen, opened
 from nbchat.server.options import Options, check
 from nbchat.server.runner.process import CAN_PASS, ServerProcess
 from nbchat.server.runner.thread import ServerThread
 from nbchat.server.server import Server
-from nbchat.store import RoomStore, folders, open_store
+from nbchat.store import folders
+from nbchat.store.open import open_store
+from nbchat.store.promise import RoomStore
 
 _servers: list[Server] = []
 _serving = threading.Lock()
-_opened: list[socket.socket] = []
-"""Sockets of a server that is just being started."""
 _PLAIN_TOO = (
     "Plain-text clients may join this chat, but on this machine only (127.0.0.1:{port}): they are not "
     "encrypted and cannot prove who they are, so none is taken from the network."
 )
 _CALLER = 3
 """Where warnings point to: above serve(), and the border around it."""
-_TRIES = 20
-"""Free ports that are tried until one is free at all addresses."""
 
 
 @border
@@ -100,7 +95,7 @@ def serve(
             server = _start(options, old, is_own_place=isinstance(history, str) and history == "auto")
             _servers[:] = [*(each for each in _servers if each.is_running), server]
         finally:
-            _opened.clear()
+            opened.clear()
     is_told = old is not None and server._store is not None and server._store is old._store
     changed = _remember(options, server.port)
     if changed:
@@ -176,72 +171,6 @@ def _find(options: Options) -> Server | None:
     return None
 
 
-def listen(options: Options, preferred: int) -> list[socket.socket]:
-    """Sockets that listen where the options say, the one for this machine first, all on one port; without a
-    port there, on the preferred one or the next that is free. Raises AddressInUse or UsageError, which say
-    what to type."""
-    if options.port is not None:
-        candidates = [options.port] * (1 if options.port else _TRIES)
-    else:
-        candidates = [preferred, *(port for port in link.PORTS if port != preferred)]
-    for tried, port in enumerate(candidates, 1):
-        socks: list[socket.socket] = []
-        host = options.host
-        try:
-            for host in (options.host, *options.lan):
-                socks.append(_listening(host, socks[0].getsockname()[1] if socks else port))
-            return socks
-        except OSError as error:
-            for sock in socks:
-                sock.close()
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise UsageError(_no_address(options, host, port, error)) from error
-            if options.port is not None and tried == len(candidates):
-                raise AddressInUse(_taken(host, port, error)) from error
-    raise AddressInUse(
-        f"All ports from {link.PORTS[0]} to {link.PORTS[-1]} are taken. Let the system choose one: "
-        "nbchat.serve(port=0)"
-    )
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family, place = interfaces.bindable(host, port)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if family == socket.AF_INET6:  # else it would take the port of the fourth version's addresses, too
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if sys.platform == "win32":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _opened.append(sock)
-        sock.bind(place)
-        sock.listen(1024)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _no_address(options: Options, host: str, port: int, error: OSError) -> str:
-    text = f"The server cannot listen on {link.place(host, port)}: {error.strerror}."
-    if host in options.lan:
-        text += " A host is one of this machine's own addresses; nbchat.serve(lan=True) finds it."
-    return text
-
-
-def _taken(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EACCES:
-        return f"Port {port} needs more rights than this program has. Leave the port out: nbchat.serve()"
-    if any(each.port == port for each in discovery.running()):
-        return (
-            f"Port {port} is taken by a chat that runs already. Join it with nbchat.join(), "
-            "or leave the port out to start another one: nbchat.serve()"
-        )
-    return f"Port {port} of {host} is taken by another program. Leave the port out: nbchat.serve()"
-
-
 def _stop_all() -> None:
     """At the interpreter's end: all at once, so that many take no longer than one."""
     servers = list(_servers)
@@ -258,11 +187,11 @@ def _after_fork() -> None:
     _serving = threading.Lock()
     for server in _servers:
         server._forked()
-    for sock in _opened:
+    for sock in opened:
         if (fileno := sock.detach()) >= 0:
             with contextlib.suppress(OSError):
                 os.close(fileno)
-    _opened.clear()
+    opened.clear()
     _servers.clear()
     discovery.here.clear()
 

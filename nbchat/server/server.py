@@ -26,9 +26,10 @@ from nbchat.core.transcript import Member
 from nbchat.net import discovery, owners, tls
 from nbchat.net.link import Address, place
 from nbchat.server.options import Options
+from nbchat.server.runner.calls import Invite
 from nbchat.server.runner.process import ServerProcess
-from nbchat.server.runner.thread import Invite, ServerThread
-from nbchat.store import RoomStore
+from nbchat.server.runner.thread import ServerThread
+from nbchat.store.promise import RoomStore
 
 if TYPE_CHECKING:
     from nbchat.server.qr import Invitation

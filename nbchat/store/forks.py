@@ -2,8 +2,8 @@
 
 Python 3.12 and newer warn (DeprecationWarning) when a process with more than one thread forks, since a lock
 that another thread holds stays locked in the child. What this package's threads hold is let go of or replaced
-in the child (``store/ownership.py``, ``server/serve.py``, ``client/client.py``). A user's own threads are warned of as
-ever.
+in the child (``store/ownership.py``, ``server/serve.py``, ``client/clients.py``). A user's own threads are
+warned of as ever.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from itertools import islice, takewhile
 from msgspec import Struct
 
 from nbchat.core.errors import StoreDown
-from nbchat.store import Deliver, Event, Receipt
 from nbchat.store.pieces import bounded
+from nbchat.store.promise import Deliver, Event, Receipt
 from nbchat.store.subscribers import Queue
 from nbchat.store.trim import MARK_AGE, MARKS
 

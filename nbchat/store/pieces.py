@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from nbchat.store import Event
+from nbchat.store.promise import Event
 
 _NUMBERS = 48
 """Bytes that an event's numbers take on the wire, beside its body."""

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError
-from nbchat.store import Deliver, Event, Receipt, corruption, keyfile, upgrade
+from nbchat.store import corruption, keyfile, upgrade
 from nbchat.store.corruption import Damaged
 from nbchat.store.ownership import File
 from nbchat.store.pieces import bounded
+from nbchat.store.promise import Deliver, Event, Receipt
 from nbchat.store.schema import identify, transaction
 from nbchat.store.scrub import InUse, scrub
 from nbchat.store.sqlite_errors import gone, named, unopened

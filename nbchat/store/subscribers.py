@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from nbchat.store import Deliver, Event
+from nbchat.store.promise import Deliver, Event
 
 
 class Waiting:

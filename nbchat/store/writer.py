@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError, StoreFull
-from nbchat.store import Event, Receipt
+from nbchat.store.promise import Event, Receipt
 from nbchat.store.sqlite_errors import named, unwritable
 from nbchat.store.trim import Trim
 

@@ -17,9 +17,10 @@ import weakref
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from nbchat.client.client import Client
+from nbchat.client.requests import Answer
 from nbchat.core import mentions, names
 from nbchat.core.errors import ChatError
 from nbchat.core.limits import Limits
@@ -28,11 +29,6 @@ from nbchat.net.log import log
 from nbchat.net.ratelimit import Rate
 from nbchat.ui import commands, notes
 from nbchat.ui.rendered import Rendered
-
-if TYPE_CHECKING:
-    from nbchat.client.requests import Answer
-    from nbchat.ui.panel import ChatPanel
-
 
 _PACE = Limits(rate=20, burst=5)
 """Messages a second to the page: jupyter_server drops traffic beyond some 1,000 a second from a kernel."""
@@ -54,6 +50,23 @@ _PENDING = 50
 _KNOWN = 2000
 """Names that are marked where a message calls them."""
 _KINDS = {"said": "s", "joined": "j", "left": "l", "moderated": "m", "reset": "r", "notice": "n"}
+
+
+class Page(Protocol):
+    """What is fed: a panel, as far as its thread looks."""
+
+    @property
+    def has_no_visitor(self) -> bool:
+        """Whether nobody looks any more, where a panel is a visitor's own."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send to all pages."""
+
+    def keep_copy(self) -> None:
+        """Bring what the notebook keeps up to date."""
+
+    def close(self) -> None:
+        """Leave the chat."""
 
 
 class Feed:
@@ -80,7 +93,7 @@ class Feed:
         self.saves: bool | None = None
         """Whether the notebook keeps the last messages; None where it has no place for them."""
 
-    def start(self, panel: ChatPanel) -> None:
+    def start(self, panel: Page) -> None:
         """Feed a panel for as long as it lives; the thread holds it weakly."""
         self._state.is_shown = True
         threading.Thread(
@@ -174,7 +187,7 @@ class Feed:
 
     # ── the thread ──
 
-    def _run(self, panel: weakref.ref[ChatPanel]) -> None:
+    def _run(self, panel: weakref.ref[Page]) -> None:
         changed = self._state.changed
         rate = Rate(_PACE, time.monotonic())
         said_at = time.monotonic()
@@ -204,7 +217,7 @@ class Feed:
                     log.debug("the saved copy could not be updated", exc_info=True)
                 del shown
 
-    def _tell(self, panel: weakref.ref[ChatPanel], message: dict[str, Any]) -> bool:
+    def _tell(self, panel: weakref.ref[Page], message: dict[str, Any]) -> bool:
         """Send to all pages; False when the panel is no more."""
         shown = panel()
         if shown is None or self._is_over:

@@ -17,7 +17,7 @@ from nbchat.client.state import Outgoing
 from nbchat.core import errors
 from nbchat.core.border import border
 from nbchat.core.errors import ChatError, UsageError
-from nbchat.server.runner.worker import Failure
+from nbchat.server.runner.calls import Failure
 
 KINDS = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, ChatError)]
 

@@ -18,7 +18,7 @@ from nbchat.net import tls
 from nbchat.server.engine.shell import Shell
 from nbchat.server.session.connection import Connection
 from nbchat.server.session.tls import Secured
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 from tests.fuzz.memory import Wire

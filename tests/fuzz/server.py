@@ -16,7 +16,7 @@ from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.server.engine.shell import Shell
 from nbchat.server.session.connection import Connection
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 from tests.fuzz.memory import Wire

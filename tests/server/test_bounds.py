@@ -14,7 +14,7 @@ import pytest
 import nbchat
 from nbchat.core.limits import UNDER_WAY
 from nbchat.server.engine.shell import Shell
-from nbchat.store import Event
+from nbchat.store.promise import Event
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
 FAST = {"rate": 1e6, "burst": 10**6}

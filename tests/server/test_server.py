@@ -308,7 +308,7 @@ def test_an_invitation_ends(server: nbchat.Server, monkeypatch: pytest.MonkeyPat
 
 _FORK_WHILE_SERVING = """
 import os, threading, nbchat
-from nbchat.net import serve
+from nbchat.server import listeners, serve
 begun, go_on = threading.Event(), threading.Event()
 start = serve.ServerThread.start
 
@@ -321,7 +321,7 @@ serve.ServerThread.start = slow
 thread = threading.Thread(target=lambda: nbchat.serve("class", history=None))
 thread.start()
 assert begun.wait(20)
-port = serve._opened[0].getsockname()[1]
+port = listeners.opened[0].getsockname()[1]
 if not (child := os.fork()):
     serve.ServerThread.start = start
     with nbchat.serve("class", port=0, history=None) as server, nbchat.connect(server, name="ada") as ada:

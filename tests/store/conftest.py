@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 
 
 class Keeper:

@@ -18,7 +18,7 @@ forks = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 SERVES = """
 import asyncio, gc, multiprocessing, os, sqlite3, subprocess, sys, threading, time
 from nbchat.core.errors import AlreadyServing, StoreDown
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 
 store = open_store(sys.argv[1], time.time)
 os.register_at_fork(after_in_child=store.forked)

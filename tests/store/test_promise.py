@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nbchat.core.errors import StoreDown
-from nbchat.store import Event
 from nbchat.store.pieces import bounded
+from nbchat.store.promise import Event
 
 
 async def fill(store, count, room="lobby", session="s1", first=1):
@@ -406,7 +406,7 @@ def test_one_store_can_be_closed_and_opened_again(lasting):
 
 APPENDS_FOR_EVER = """
 import asyncio, sys, time
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 async def main():
     store = {source}
     await store.open()

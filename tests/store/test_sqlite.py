@@ -17,7 +17,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="rights and signals o
 
 KEEPS_OPEN = """
 import asyncio, sys, time
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 async def main():
     store = open_store(sys.argv[1], time.time)
     await store.open()
@@ -35,7 +35,7 @@ db.close()
 MEETS_A_FILE_LIMIT = """
 import asyncio, resource, signal, sys, time
 from nbchat.core.errors import StoreError
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 async def main():
     store = open_store(sys.argv[1], time.time)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from nbchat.core.texts import visible
-
-if TYPE_CHECKING:
-    from nbchat.server.session.connection import Connection
+from nbchat.server.engine.peer import Peer
 
 log = logging.getLogger("nbchat")
 _MINUTE = 60.0
@@ -25,20 +22,20 @@ class Unnamed:
     """The connections that have not named themselves, the oldest first, also by their address."""
 
     def __init__(self) -> None:
-        self._all: dict[Connection, None] = {}
-        self._by_address: dict[str, dict[Connection, None]] = {}
+        self._all: dict[Peer, None] = {}
+        self._by_address: dict[str, dict[Peer, None]] = {}
 
     def __len__(self) -> int:
         return len(self._all)
 
-    def __iter__(self) -> Iterator[Connection]:
+    def __iter__(self) -> Iterator[Peer]:
         return iter(list(self._all))
 
-    def add(self, conn: Connection) -> None:
+    def add(self, conn: Peer) -> None:
         self._all[conn] = None
         self._by_address.setdefault(conn.host, {})[conn] = None
 
-    def discard(self, conn: Connection) -> None:
+    def discard(self, conn: Peer) -> None:
         if conn in self._all:
             del self._all[conn]
             same = self._by_address[conn.host]
@@ -50,7 +47,7 @@ class Unnamed:
         """How many of them come from one address."""
         return len(self._by_address.get(host, ()))
 
-    def oldest(self, host: str | None = None) -> Connection:
+    def oldest(self, host: str | None = None) -> Peer:
         """The oldest of all, or of those from one address."""
         return next(iter(self._all if host is None else self._by_address[host]))
 

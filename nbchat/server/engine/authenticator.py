@@ -12,7 +12,7 @@ from nbchat.core.errors import StoreError
 from nbchat.core.keyring import Guesses, Inside, Keyring
 from nbchat.core.keys import Key
 from nbchat.core.naming import Promised
-from nbchat.store import RoomStore
+from nbchat.store.promise import RoomStore
 
 log = logging.getLogger("nbchat")
 

@@ -15,7 +15,7 @@ from nbchat.core import names, wire
 from nbchat.core.errors import StoreError
 from nbchat.core.frames import Moderate, Said
 from nbchat.core.hub import Hub
-from nbchat.store import RoomStore
+from nbchat.store.promise import RoomStore
 
 DEEP = 20_000
 """Messages that are looked through for an author: some days of a class."""

@@ -11,7 +11,7 @@ import math
 
 from nbchat.core.errors import StoreError
 from nbchat.core.limits import Limits
-from nbchat.store import RoomStore
+from nbchat.store.promise import RoomStore
 
 log = logging.getLogger("nbchat")
 _FILE = 60.0

@@ -12,7 +12,6 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from msgspec import structs
 
@@ -22,10 +21,8 @@ from nbchat.core.errors import ChatError, ProtocolError, StoreDown, StoreError, 
 from nbchat.core.frames import Deed, Refused, Said, Stored, Trimmed
 from nbchat.core.hub import Hub
 from nbchat.server.engine import authors
-from nbchat.store import RoomStore
-
-if TYPE_CHECKING:
-    from nbchat.server.session.connection import Connection
+from nbchat.server.engine.peer import Peer
+from nbchat.store.promise import RoomStore
 
 log = logging.getLogger("nbchat")
 KEY = "moderation"
@@ -71,7 +68,7 @@ class Recorder:
 
     async def decline(self, effect: Decline) -> None:
         """Refuse a message, unless it is in the log."""
-        conn: Connection = effect.conn  # type: ignore[assignment]
+        conn: Peer = effect.conn  # type: ignore[assignment]
         try:
             receipt = await self._store.give_up(effect.room, effect.session, effect.id)
         except StoreError as error:
@@ -191,7 +188,7 @@ def _fail(entry: _Entry, error: ChatError) -> None:
 
 
 def _tell(effect: Record, done: asyncio.Future[None]) -> None:
-    conn: Connection = effect.conn  # type: ignore[assignment]
+    conn: Peer = effect.conn  # type: ignore[assignment]
     error, id = done.exception(), effect.deed.id
     if isinstance(error, ProtocolError):
         conn.tell(Refused(code=error.code, text=str(error), fatal=False, id=id))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
 
-from nbchat.store import RoomStore
+from nbchat.store.promise import RoomStore
 
 _STEPS = 100
 """Into so many parts an age is cut: what was said under this server goes that much later at most."""

@@ -40,6 +40,7 @@ from nbchat.core.hub import Hub
 from nbchat.core.keys import Key
 from nbchat.core.limits import EVENT_LINE, KiB, Limits
 from nbchat.core.moderation import Moderation
+from nbchat.server.engine import plain_ring
 from nbchat.server.engine.admission import Refusals, Unnamed
 from nbchat.server.engine.allowance import Allowances
 from nbchat.server.engine.authenticator import Door
@@ -47,11 +48,11 @@ from nbchat.server.engine.authors import Authors
 from nbchat.server.engine.clock import now
 from nbchat.server.engine.fanout import Fanout, Reader
 from nbchat.server.engine.memory import Memory
+from nbchat.server.engine.peer import Peer
+from nbchat.server.engine.plain_ring import PlainRing
 from nbchat.server.engine.recorder import HELD, KEY, Recorder
 from nbchat.server.engine.retention import Keeper
-from nbchat.server.session.connection import Connection, farewell
-from nbchat.server.session.plain import PlainRoom, PlainSession
-from nbchat.store import Event, Receipt, RoomStore
+from nbchat.store.promise import Event, Receipt, RoomStore
 
 log = logging.getLogger("nbchat")
 _TRIM = 60.0
@@ -68,7 +69,7 @@ class OpenRoom:
 
     def __init__(self) -> None:
         self.fanout: Fanout | None = None
-        self.plain: PlainRoom | None = None
+        self.plain: PlainRing | None = None
         self.task: asyncio.Task[None] | None = None
         self._early: list[Callable[[Fanout], None]] = []
 
@@ -133,13 +134,13 @@ class Shell:
         self._recorder = Recorder(store, self.hub, self._publish)
         self._rooms: dict[str, OpenRoom] = {}
         self._room_of: dict[Reader, str] = {}
-        self._connections: dict[Connection, None] = {}
+        self._connections: dict[Peer, None] = {}
         self._unnamed = Unnamed()
         self.refusals = Refusals(self.loop.time)
         self._tasks: set[asyncio.Task[None]] = set()
         self._words: dict[str, str] = {}
         """The words of sessions that were made here just now, by digest."""
-        self._feeding: set[Connection] = set()
+        self._feeding: set[Peer] = set()
         """Who is being brought up to the ring out of the store, and reads nothing from the ring yet."""
         self.counted: Callable[[int], None] | None = None
         """Told how many members there are, when that has changed."""
@@ -186,7 +187,7 @@ class Shell:
         """Seconds since 1970, by the server's clock (clock.py)."""
         return self._clock()
 
-    def handle(self, conn: Connection, request: Request) -> None:
+    def handle(self, conn: Peer, request: Request) -> None:
         """Do what a member asks for."""
         if isinstance(request, Moderate) and self.hub.is_host(conn):
             room = self.hub.room_of(conn)
@@ -205,7 +206,7 @@ class Shell:
         self.act(others)
         await self._recorder.record(record)
 
-    async def _after_recall(self, conn: Connection, room: str, request: Moderate) -> None:
+    async def _after_recall(self, conn: Peer, room: str, request: Moderate) -> None:
         await self._authors.recall(room, request)
         if self.hub.room_of(conn) == room:
             self.act(self.hub.handle(conn, request, self.now))
@@ -219,8 +220,8 @@ class Shell:
         future.add_done_callback(partial(self._appended, effect))
 
     def _appended(self, effect: Append, done: asyncio.Future[Receipt]) -> None:
-        conn, id = effect.conn, effect.id
-        assert isinstance(conn, Connection)
+        conn: Peer = effect.conn  # type: ignore[assignment]
+        id = effect.id
         error = done.exception()
         if isinstance(error, StoreError) and conn.is_plain and conn.is_open:
             # A plain client cannot send again, so this is done for it.
@@ -249,7 +250,7 @@ class Shell:
         if opened.plain is not None and (text := plain.line(effect.frame)) is not None:
             opened.plain.publish(text, effect.session)
 
-    def _admit(self, conn: Connection, room: str, after: int | None) -> None:
+    def _admit(self, conn: Peer, room: str, after: int | None) -> None:
         self._room_of[conn] = room
 
         def begin(head: int) -> bool:
@@ -267,7 +268,7 @@ class Shell:
         self._open(room).do(lambda fanout: fanout.admit(conn, begin))
 
     async def _fetch(self, effect: Fetch) -> None:
-        conn: Connection = effect.conn  # type: ignore[assignment]
+        conn: Peer = effect.conn  # type: ignore[assignment]
         try:
             await conn.writable()
             page, part = await self._page(effect)
@@ -341,12 +342,12 @@ class Shell:
             await asyncio.sleep(_RETRY)
 
     @staticmethod
-    def _publish_plain(room: PlainRoom, line: bytes, author: str) -> None:
+    def _publish_plain(room: PlainRing, line: bytes, author: str) -> None:
         event = wire.decode_event(line)
         if isinstance(event, Said | Moderated) and (text := plain.line(event)) is not None:
             room.publish(text, author)
 
-    async def _feed(self, conn: Connection, room: str, after: int | None, head: int) -> None:
+    async def _feed(self, conn: Peer, room: str, after: int | None, head: int) -> None:
         """Bring a newcomer from where it was up to ``head`` out of the store; the ring goes on there. What a
         peer that does not read costs is one piece: the next is read when its socket has taken the last."""
         is_resumed = after is not None
@@ -358,15 +359,13 @@ class Shell:
                 await asyncio.sleep(0)  # others have a turn, however fast this one reads
             await conn.writable()
         except StoreError as error:
-            farewell(conn, f"The history cannot be read: {error}")
+            conn.close_with(f"The history cannot be read: {error}")
             return
         finally:
             self._feeding.discard(conn)
         self.drained(conn)
 
-    async def _send_piece(
-        self, conn: Connection, room: str, after: int, head: int, *, tells_of_gaps: bool
-    ) -> int:
+    async def _send_piece(self, conn: Peer, room: str, after: int, head: int, *, tells_of_gaps: bool) -> int:
         """Send some of what comes after a seq; returns the last one that was sent or is gone."""
         await conn.writable()
         events = await self._store.since(room, after, limit=head - after, size=self.limits.write)
@@ -422,7 +421,7 @@ class Shell:
 
     # ── connections ──
 
-    def came(self, conn: Connection) -> None:
+    def came(self, conn: Peer) -> None:
         """A connection was made; others may have to give way to it."""
         self._connections[conn] = None
         unnamed, limits = self._unnamed, self.limits
@@ -435,7 +434,7 @@ class Shell:
             oldest = unnamed.oldest(conn.host if is_crowd else None)
             if oldest is conn:
                 self.refusals.note(conn.host, "the chat is full")
-                farewell(conn, "This chat is full. Try again later.")
+                conn.close_with("This chat is full. Try again later.")
             else:
                 self._give_way(oldest)
         elif is_crowd or len(unnamed) > limits.unnamed:
@@ -445,15 +444,15 @@ class Shell:
             if self.loop.time() - oldest.since > 4 * limits.greeting:
                 self._give_way(oldest)
 
-    def _give_way(self, conn: Connection) -> None:
+    def _give_way(self, conn: Peer) -> None:
         self._unnamed.discard(conn)
         self.refusals.note(conn.host, "too many connections that did not say who they are")
         conn.abort()
 
-    def named(self, conn: Connection) -> None:
+    def named(self, conn: Peer) -> None:
         self._unnamed.discard(conn)
 
-    def went(self, conn: Connection) -> None:
+    def went(self, conn: Peer) -> None:
         """A connection has ended."""
         self._connections.pop(conn, None)
         self._unnamed.discard(conn)
@@ -464,22 +463,22 @@ class Shell:
         if not conn.under_way:
             self._lost(conn)
 
-    def _lost(self, conn: Connection) -> None:
+    def _lost(self, conn: Peer) -> None:
         self.act(self.hub.lost(conn, self.loop.time()))
 
-    def drained(self, conn: Connection) -> None:
+    def drained(self, conn: Peer) -> None:
         """A connection's socket has room again."""
         room = self._room_of.get(conn)
         opened = self._rooms.get(room) if room is not None else None
         if opened is not None and opened.fanout is not None and conn not in self._feeding:
             opened.fanout.drained(conn)
 
-    def enter_plain(self, conn: Connection, session: PlainSession) -> PlainRoom:
+    def enter_plain(self, conn: Peer, session: plain_ring.Reader) -> PlainRing:
         """A plain member reads its room from here on."""
         self.given(conn, self.hub.session_of(conn) or "")
         opened = self._open("lobby")
         if opened.plain is None:
-            opened.plain = PlainRoom()
+            opened.plain = PlainRing()
         return opened.plain
 
     def filenos(self) -> list[int]:
@@ -493,7 +492,7 @@ class Shell:
         self._words[session := digest(word)] = word
         return session
 
-    def given(self, conn: Connection, session: str) -> None:
+    def given(self, conn: Peer, session: str) -> None:
         """A connection has this session: its word is to be told if it was made here."""
         conn.word = self._words.pop(session, conn.word)
 
@@ -515,7 +514,7 @@ class Shell:
         invited, own = self.door.renewed
         self.act(self.hub.empty(invited, "The host has made new keys for this chat: all links have ended."))
         for conn in [each for each in self._connections if each.key_id in own and each.is_open]:
-            farewell(conn, "The host has made new keys for this chat.")
+            conn.close_with("The host has made new keys for this chat.")
 
     # ── time ──
 
@@ -538,7 +537,7 @@ class Shell:
             if moment - conn.since < self.limits.hello:
                 break
             self.refusals.note(conn.host, "did not say who it is in time")
-            farewell(conn, "You did not say who you are in time.")
+            conn.close_with("You did not say who you are in time.")
             self._unnamed.discard(conn)
         for conn in list(self._connections):
             if moment - conn.heard > self.limits.dead and not conn.is_plain:
@@ -562,7 +561,7 @@ class Shell:
         self._tick_handle.cancel()
         connections = list(self._connections)
         for conn in connections:
-            farewell(conn, reason)
+            conn.close_with(reason)
         deadline = self.loop.time() + self.limits.flush
         while self._connections and self.loop.time() < deadline:
             await asyncio.sleep(0.005)

@@ -1,6 +1,6 @@
 """A server in a process of its own, as its parent sees it: the child's start and end, orders and answers.
 
-The child is ``python -m nbchat --child`` (child.py). Beside it runs one thread here that reads its answers,
+The child is ``python -m nbchat --child`` (worker.py). Beside it runs one thread here that reads its answers,
 and one that passes on its log. Nobody else reads; writing is behind one lock.
 """
 
@@ -25,10 +25,10 @@ from nbchat.core.keys import Key
 from nbchat.net import discovery
 from nbchat.net.log import log
 from nbchat.server.options import Options
-from nbchat.server.runner.thread import START, Invite
-from nbchat.server.runner.worker import (
+from nbchat.server.runner.calls import (
     Answer,
     AskRules,
+    Invite,
     Keys,
     LetGo,
     Members,
@@ -39,7 +39,8 @@ from nbchat.server.runner.worker import (
     Serving,
     What,
 )
-from nbchat.server.runner.worker import Moderate as ModerateOrder
+from nbchat.server.runner.calls import Moderate as ModerateOrder
+from nbchat.server.runner.thread import START
 
 T = TypeVar("T")
 CAN_PASS = sys.platform != "win32"

@@ -27,9 +27,10 @@ from nbchat.net.eventloop import new_loop, quick_turns
 from nbchat.server.engine.authenticator import new_key
 from nbchat.server.engine.shell import Shell
 from nbchat.server.options import Options
+from nbchat.server.runner.calls import Invite
 from nbchat.server.session.connection import Connection
 from nbchat.server.session.tls import Secured
-from nbchat.store import RoomStore
+from nbchat.store.promise import RoomStore
 
 log = logging.getLogger("nbchat")
 
@@ -41,16 +42,6 @@ START = 30.0
 _NO_MORE = (errno.EMFILE, errno.ENFILE)
 _ENDING = 3.0
 """Seconds in which a server that has begun to end lets go of its history."""
-
-
-class Invite(msgspec.Struct, frozen=True, tag="invite"):
-    """The key that is wanted: it ends after so many seconds."""
-
-    seconds: float
-    role: str = "member"
-    name: str | None = None
-    once: bool = False
-    uses: int | None = None
 
 
 class ServerThread:

@@ -16,120 +16,33 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from nbchat.core import errors, frames
 from nbchat.core.errors import ChatError
-from nbchat.core.keys import Key
 from nbchat.net import discovery
 from nbchat.net.log import log
 from nbchat.server.engine import clock
-from nbchat.server.options import Options
-from nbchat.server.runner.thread import Invite, ServerThread
-from nbchat.store import open_store
-
-# ── orders and answers ──────────────────────────────────────────────────────────────────────────
-
-
-class Serve(Struct, frozen=True, tag="serve"):
-    """Begin to serve, answered by :class:`Serving`. ``sockets`` are the descriptors of those that
-    listen; without them the child finds a port itself, ``preferred`` first."""
-
-    options: Options
-    known: list[Key]
-    is_own_place: bool
-    sockets: list[int] | None
-    preferred: int
-
-
-class Members(Struct, frozen=True, tag="members"):
-    """Who is there: answered by a list of :class:`~nbchat.core.frames.MemberInfo`."""
-
-
-class Revoke(Struct, frozen=True, tag="revoke"):
-    """Make all invitations void: answered by null. ``kick``: who came with one is ended, too."""
-
-    kick: bool = False
-
-
-class Renew(Struct, frozen=True, tag="renew"):
-    """Make new keys: answered by how it is found now, a :class:`~nbchat.net.discovery.Running`."""
-
-
-class LetGo(Struct, frozen=True, tag="let go"):
-    """End all who came with keys from before. An order of its own: first the parent has to know the new one,
-    with which its clients come back."""
-
-
-class Keys(Struct, frozen=True, tag="keys"):
-    """The keys that are in use: answered by a list of them."""
-
-
-class Moderate(Struct, frozen=True, tag="moderate"):
-    """A host's hand in a room: answered when it is written down."""
-
-    room: str
-    order: frames.Moderate
-
-
-class AskRules(Struct, frozen=True, tag="rules"):
-    """What holds in a room: answered by :class:`~nbchat.core.frames.Ruled`."""
-
-    room: str
-
-
-What = Serve | Members | Invite | Revoke | Renew | LetGo | Keys | Moderate | AskRules
-"""All orders. ``Invite`` is answered by the new key."""
-
-
-class Order(Struct, frozen=True):
-    """One line to the child. ``id`` is the parent's mark, which the answer bears, too."""
-
-    id: int
-    what: What
-
-
-class Serving(Struct, frozen=True):
-    """It listens: where, and with which keys."""
-
-    running: discovery.Running
-    keys: list[Key]
-    damage: str | None
-
-
-class Failure(Struct, frozen=True):
-    """An error on its way to the parent: its class's name in ``errors``, its text, its attributes."""
-
-    kind: str
-    text: str
-    more: dict[str, Any] = {}
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        if isinstance(error, ChatError):
-            return cls(type(error).__name__, str(error), vars(error))
-        return cls("ChatError", f"The server's process failed: {type(error).__name__}: {error}")
-
-    @property
-    def error(self) -> ChatError:
-        """The same error again."""
-        kind: type[ChatError] = getattr(errors, self.kind)
-        return errors.again(kind, (self.text,), self.more)
-
-
-class Answer(Struct, frozen=True, omit_defaults=True):
-    """One line from the child: what was asked for, as JSON of its own type, or why it cannot be had. With
-    the ``id`` 0 it was not asked for: how many members there are, said whenever that has changed."""
-
-    id: int
-    value: Raw = Raw(b"null")
-    failure: Failure | None = None
-
-
-# ── the child ───────────────────────────────────────────────────────────────────────────────────
+from nbchat.server.listeners import listen
+from nbchat.server.runner.calls import (
+    Answer,
+    AskRules,
+    Failure,
+    Invite,
+    Keys,
+    LetGo,
+    Members,
+    Moderate,
+    Order,
+    Renew,
+    Revoke,
+    Serve,
+    Serving,
+    What,
+)
+from nbchat.server.runner.thread import ServerThread
+from nbchat.store.open import open_store
 
 
 class Answers:
@@ -208,8 +121,6 @@ def _begin(order: Serve) -> ServerThread:
     if order.sockets is not None:
         socks = [socket.socket(fileno=fileno) for fileno in order.sockets]
     else:
-        from nbchat.server.serve import listen
-
         socks = listen(order.options, order.preferred)
     store = open_store(order.options.file, clock.now, is_own_place=order.is_own_place)
     server = ServerThread(order.options, socks, store, order.known)

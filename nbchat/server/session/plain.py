@@ -1,86 +1,34 @@
 """First-generation clients as the server sees them: a name, then bare text at a gentle pace.
 
-How their bytes are read and written is core/plain.py; here the bytes are moved. A plain room keeps the
-newest lines in the plain encoding, each with its author's session, and a client is an offset into them,
-as in fanout.py.
+How their bytes are read and written is core/plain.py; here the bytes are moved.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections import deque
-from itertools import islice
-from typing import TYPE_CHECKING
 
 from nbchat.core import plain
 from nbchat.core.errors import BadName
 from nbchat.core.frames import Closing, Frame, Refused, Say
 from nbchat.core.texts import visible
-from nbchat.net import owners
 from nbchat.server.engine.allowance import Allowance
-
-if TYPE_CHECKING:
-    from nbchat.server.engine.shell import Shell
-    from nbchat.server.session.connection import Connection
-
-_LEFT_OUT = plain.notice("you were too slow; some messages were left out")
-
-
-class PlainRoom:
-    """The newest lines of a room for its plain members. Loop thread only."""
-
-    def __init__(self) -> None:
-        self._lines: deque[tuple[str, str]] = deque(maxlen=plain.MOST_LINES)
-        self._end = 0
-        self._readers: dict[PlainSession, None] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._readers
-
-    def publish(self, line: str, author: str) -> None:
-        """Give every reader but its author one line."""
-        self._lines.append((author, line))
-        self._end += 1
-        for reader in self._readers:
-            reader.wake()
-
-    def enter(self, reader: PlainSession) -> int:
-        self._readers[reader] = None
-        return self._end
-
-    def leave(self, reader: PlainSession) -> None:
-        self._readers.pop(reader, None)
-
-    def since(self, offset: int, session: str, most: int) -> tuple[list[str], int]:
-        """The lines from an offset on that are not this session's own, about ``most`` bytes of them and
-        one at least, and the offset after them."""
-        first = self._end - len(self._lines)
-        lines = [_LEFT_OUT] if offset < first else []
-        offset = max(offset, first)
-        size = 0
-        for author, line in islice(self._lines, offset - first, None):
-            size += len(line.encode()) + 1
-            if lines and size > most:
-                break
-            offset += 1
-            if author != session:
-                lines.append(line)
-        return lines, offset
+from nbchat.server.engine.peer import Peer
+from nbchat.server.engine.plain_ring import PlainRing
+from nbchat.server.engine.shell import Shell
 
 
 class PlainSession:
     """One first-generation client."""
 
-    def __init__(self, shell: Shell, conn: Connection) -> None:
+    def __init__(self, shell: Shell, conn: Peer) -> None:
         self._shell = shell
         self._conn = conn
         self._reader = plain.Reader()
         self._name: str | None = None
         self._session = ""
-        self._room: PlainRoom | None = None
+        self._room: PlainRing | None = None
         self._offset = 0
         self._parts: deque[bytes] = deque()
         self._timer: asyncio.TimerHandle | None = None
@@ -185,7 +133,7 @@ class PlainSession:
     def _write(self) -> None:
         self._timer = None
         if self._conn.is_full:
-            return  # Connection.resume_writing wakes us
+            return  # the connection wakes us
         if not self._parts and self._room is not None:
             limit = self._shell.limits.plain_write
             lines: list[str] = []
@@ -201,29 +149,3 @@ class PlainSession:
     def _writes(self, lines: list[str]) -> list[bytes]:
         end = "\n" if self._reader.ends_lines else ""
         return plain.writes(lines, self._shell.limits.plain_write, end=end)
-
-
-def is_own_user(
-    peer: tuple[str, int] | None, here: tuple[str, int] | None, since: float | None = None
-) -> bool:
-    """Whether a loopback connection from ``peer`` to ``here`` was made by this process's user, as far as
-    the system can tell. ``since`` is when it was made (``time.monotonic()``).
-
-    Linux lists each socket's owner in /proc/net/tcp. A socket that its process has closed belongs to
-    nobody any more (it is listed under root), and is not taken. Where there is no such list everyone is.
-    """
-    if peer is None or here is None:
-        return True
-    # Both ends: another connection of the same port, ended a minute ago, may still be in the list.
-    ends = owners.listed(peer), owners.listed(here)
-    for _ in range(3):  # while others come and go, one reading of the list can leave an entry out
-        try:
-            found = owners.table.since(since)
-        except (FileNotFoundError, AttributeError):  # not Linux
-            return True
-        except OSError:  # it could not be read, for want of descriptors for one: nobody is taken on trust
-            return False
-        if ends in found:
-            return found[ends] == os.getuid()
-        since = None
-    return False

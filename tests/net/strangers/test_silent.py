@@ -271,7 +271,7 @@ def test_out_of_descriptors(loop: str) -> None:
 
 def test_without_a_descriptor_nobody_is_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of sockets cannot be read then, and a plain client may be anybody's."""
-    from nbchat.server.session.plain import is_own_user
+    from nbchat.net.owners import is_own_user
 
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,

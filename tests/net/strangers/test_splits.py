@@ -17,7 +17,7 @@ from nbchat.core.keys import Key
 from nbchat.core.limits import Limits
 from nbchat.server.engine.shell import Shell
 from nbchat.server.session.connection import Connection
-from nbchat.store import open_store
+from nbchat.store.open import open_store
 from tests.fuzz.memory import Wire
 from tests.net.helpers import PATIENCE
 

@@ -13,7 +13,7 @@ import nbchat
 from nbchat.server import interfaces
 from nbchat.server.engine.shell import Shell
 from nbchat.server.session.connection import Connection
-from nbchat.store import Event
+from nbchat.store.promise import Event
 from tests.net.helpers import Raw
 from tests.server.test_bounds import FAST, asked
 

@@ -31,7 +31,7 @@ from nbchat.net import discovery, link
 from nbchat.server import serve as servers
 from nbchat.server.options import check
 from nbchat.server.runner import process as processes
-from nbchat.server.runner.worker import Failure, Order, Serve
+from nbchat.server.runner.calls import Failure, Order, Serve
 
 # These are run for a server in a process of its own, too: see the fixture below.
 from tests.client.test_outages import test_a_damaged_history_is_moved_aside_with_a_loud_word  # noqa: F401
@@ -567,7 +567,7 @@ with nbchat.serve(port=0, process=True):
 def test_the_child_opens_no_heavy_door(tmp_path: Path) -> None:
     program = """
 import sys
-from nbchat.net import child
+from nbchat.server.runner import worker
 child.main()
 print("is no answer", flush=True)
 sys.stderr.write(" ".join({name.partition(".")[0] for name in sys.modules}))

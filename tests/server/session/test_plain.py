@@ -16,8 +16,8 @@ import pytest
 import nbchat
 from nbchat.client import connection
 from nbchat.core.errors import Refused, Unreachable
+from nbchat.net.owners import is_own_user
 from nbchat.server.engine.shell import Shell
-from nbchat.server.session.plain import is_own_user
 from tests.net.firstgen import FirstClient, FirstServer
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
