@@ -568,7 +568,7 @@ def test_the_child_opens_no_heavy_door(tmp_path: Path) -> None:
     program = """
 import sys
 from nbchat.server.runner import worker
-child.main()
+worker.main()
 print("is no answer", flush=True)
 sys.stderr.write(" ".join({name.partition(".")[0] for name in sys.modules}))
 """
