@@ -129,7 +129,7 @@ class Receiver:
         self._may_come_back = False
         """True: hang up without a goodbye, and leave the session to whoever comes next."""
         self._where: Address | None = None
-        self._flushing = False
+        self._flushing = self._is_typing = False
         self._flush_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.first: Future[None] = Future()
@@ -158,6 +158,7 @@ class Receiver:
 
     def typing(self) -> None:
         """Say that this member is typing, if there is a connection."""
+        self._is_typing = True
         self._call(self._type)
 
     def page(self, before: int | None, limit: int) -> Future[Answer]:
@@ -506,6 +507,8 @@ class Receiver:
             for message in due:
                 message.is_sent = True
             away = self._state.away
+        if due:  # or who was typing would seem to go on with it
+            self._type()
         for message in due:
             self._conn.say(message)
         if away != self._is_told_away:
@@ -513,8 +516,9 @@ class Receiver:
             self._conn.away(away)
 
     def _type(self) -> None:
-        if self._is_welcome and self._conn is not None:
+        if self._is_typing and self._is_welcome and self._conn is not None:
             self._conn.typing()
+        self._is_typing = False
 
     def _welcoming(self) -> NativeConnection | PlainConnection | None:
         """The connection, once it has welcomed us; a plain one can be asked for nothing at any time."""

@@ -18,6 +18,7 @@ import pytest
 
 import nbchat
 from nbchat.client.backoff import Backoff
+from nbchat.client.connection import NativeConnection
 from nbchat.client.thread import Answer, Receiver
 from nbchat.core import frames, wire
 from nbchat.core.errors import (
@@ -435,6 +436,26 @@ def test_typing_is_told_at_most_every_three_seconds(server: nbchat.Server) -> No
             assert [raw.receive()["type"] for _ in kinds] == kinds
             clock.now += 1
         raw.close()
+
+
+def test_that_somebody_types_is_never_told_after_what_was_typed(
+    server: nbchat.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    for kind in ("typing", "say"):
+        tell = getattr(NativeConnection, kind)
+        monkeypatch.setattr(
+            NativeConnection, kind, lambda *given, kind=kind, tell=tell: (told.append(kind), tell(*given))
+        )
+    with nbchat.connect(server, name="ada") as ada:
+        go_on = threading.Event()
+        ada._receiver._call(go_on.wait, PATIENCE)
+        ada._receiver.flush()  # as after any receipt
+        ada.typing()
+        message = ada.send("x")
+        go_on.set()
+        message.wait(PATIENCE)
+    assert told == ["typing", "say"]
 
 
 def test_without_a_connection_nobody_is_told_of_typing() -> None:
