@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,20 +16,21 @@ import nbchat
 from nbchat.client.clients import handles, living
 from nbchat.server import serve as servers
 
-_GROUPS = {
-    "ports": re.compile(
-        r"notebooks/|tests/(ui/test_(everyone|magics|panel)|test_(examples|secrets)"
-        r"|net/test_(client|gone|invites|lan|moderation|outages|owners|process|renew|server))"
-    ),
-    "pages": re.compile(r"tests/ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))"),
-}
-"""Files of which one runs at a time: those that use the chat's own ports, those with a browser."""
-
 
 def pytest_collection_finish() -> None:
     """What is there before the first test is never looked at again: a whole collection took 0.2 s."""
     gc.collect()
     gc.freeze()
+
+
+@functools.cache
+def _group(root: Path, file: str) -> str:
+    """Of files that use the chat's own ports one runs at a time, and of those with a browser. Only names are known
+    here, so the file is asked for its marks."""
+    text = (root / file).read_text(encoding="utf-8")
+    if "pytest.mark.own_ports" in text or file.endswith(".ipynb"):
+        return "ports"
+    return "pages" if "pytest.mark.browser" in text else file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -39,8 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            groups = (group for group, files in _GROUPS.items() if files.match(nodeid))
-            return next(groups, nodeid.partition("::")[0])
+            return _group(config.rootpath, nodeid.partition("::")[0])
 
     return Scheduling(config, log)
 

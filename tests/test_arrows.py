@@ -7,12 +7,13 @@ import pytest
 
 import nbchat
 
-HOUSE = Path(nbchat.__file__).parent
+PACKAGE = Path(nbchat.__file__).parent
 FILES = {
-    ".".join(("nbchat", *path.relative_to(HOUSE).with_suffix("").parts)): path for path in HOUSE.rglob("*.py")
+    ".".join(("nbchat", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+    for path in PACKAGE.rglob("*.py")
 }
-FLOORS = ["core", "store", "net", "ui"]
-"""Each may import those before it."""
+LAYERS = ["core", "store", "net", "render", "api", "server client", "ui"]
+"""Each may import those before it; what stands in one place never meets."""
 OUTSIDE = {
     "socket", "selectors", "select", "ssl", "asyncio", "threading", "concurrent", "multiprocessing", "queue",
     "subprocess", "signal", "sqlite3", "time", "random", "secrets", "os", "pathlib", "logging", "IPython",
@@ -36,13 +37,21 @@ def imported(module: str) -> set[str]:
     return found
 
 
-def floor(module: str) -> int:
-    """On which floor a module of ours lives; the front door is above all."""
+def layer(module: str) -> tuple[int, str]:
+    """In which layer a module of ours lives, and in which folder; the front door is above all."""
     parts = module.split(".")
-    return FLOORS.index(parts[1]) if len(parts) > 1 and parts[1] in FLOORS else len(FLOORS)
+    folder = parts[1] if len(parts) > 1 else ""
+    return next((n for n, each in enumerate(LAYERS) if folder in each.split()), len(LAYERS)), folder
 
 
-def test_the_house_is_found():
+def imports_of_ours() -> dict[str, set[str]]:
+    """Which file imports which, for types only and inside functions, too."""
+    return {
+        module: {name for name in imported(module) if name in FILES} - {module, "nbchat"} for module in FILES
+    }
+
+
+def test_the_package_is_found():
     assert {
         "nbchat.core.hub",
         "nbchat.store.sqlite",
@@ -60,11 +69,19 @@ def test_the_core_is_deaf_to_the_world(module):
 
 @pytest.mark.parametrize("module", sorted(FILES))
 def test_arrows_point_down(module):
-    if floor(module) == len(FLOORS):
+    place, folder = layer(module)
+    if place == len(LAYERS):
         return
-    # The package itself holds names only (a version), so it may be asked by all.
-    ours = {name for name in imported(module) if name.startswith("nbchat.") and floor(name) < len(FLOORS)}
-    assert {name for name in ours if floor(name) > floor(module)} == set()
+    ours = [layer(name) for name in imported(module) if name.startswith("nbchat.")]
+    assert [other for at, other in ours if at > place or (at == place and other != folder)] == []
+
+
+def test_there_is_no_circle():
+    """Files that import nothing more are taken away until none is left."""
+    left = imports_of_ours()
+    while leaves := {module for module, names in left.items() if not names & left.keys()}:
+        left = {module: names for module, names in left.items() if module not in leaves}
+    assert left == {}
 
 
 @pytest.mark.parametrize("module", sorted(FILES))

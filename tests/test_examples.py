@@ -16,6 +16,8 @@ import nbchat
 from nbchat.net.link import parse
 from nbchat.server import interfaces
 
+pytestmark = pytest.mark.own_ports
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 30
 

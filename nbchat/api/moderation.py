@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from nbchat.client.state import Outgoing
 from nbchat.core import arguments
 from nbchat.core.border import bordered
 from nbchat.core.errors import UsageError
 from nbchat.core.frames import Deeds, Held, Moderate, Ruled
-from nbchat.core.transcript import Message
 
 _YEAR = 366 * 24 * 60
 _DAY = 24 * 60
@@ -28,6 +27,14 @@ class Rules(Struct, frozen=True):
     slow: float
     bans: dict[str, datetime | None]
     mutes: dict[str, datetime | None]
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A message: one that was said, or one on its way, which has no number yet."""
+
+    @property
+    def seq(self) -> int | None: ...
 
 
 @bordered
@@ -96,11 +103,11 @@ class HostsHand:
         """Take all messages of the room away: in all panels, and from the history's file. Numbers go on."""
         self._do("clear", room)
 
-    def redact(self, message: int | Message | Outgoing, *, room: str | None = None) -> None:
+    def redact(self, message: int | Numbered, *, room: str | None = None) -> None:
         """Take one message away: ``redact(42)`` by its number, or a message itself."""
         such = "Say which message by its number, such as redact(42)."
-        seq = message.seq if isinstance(message, Message | Outgoing) else message
-        if seq is None and isinstance(message, Outgoing):
+        seq = message.seq if isinstance(message, Numbered) else message
+        if seq is None and seq is not message:
             raise UsageError("This message is not in the chat yet. Wait for it first: message.wait()")
         self._do("delete", room, seq=arguments.whole("redact", "message", seq, least=1, such=such))
 

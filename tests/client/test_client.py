@@ -40,6 +40,8 @@ from nbchat.core.errors import (
 from tests.chaos.proxy import End, Fate, Proxy, Way, untouched
 from tests.net.helpers import PATIENCE, Heard, Raw, saw, until
 
+pytestmark = pytest.mark.own_ports
+
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)

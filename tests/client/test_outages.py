@@ -18,6 +18,8 @@ from nbchat.net import discovery
 from tests.chaos.proxy import Fate, Proxy, untouched
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
+pytestmark = pytest.mark.own_ports
+
 DAY = 86_400.0
 
 

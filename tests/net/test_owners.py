@@ -18,7 +18,10 @@ from nbchat.net import owners
 from nbchat.net.link import parse
 from tests.net.helpers import PATIENCE, until
 
-pytestmark = pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="no list of sockets here")
+pytestmark = [
+    pytest.mark.own_ports,
+    pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="no list of sockets here"),
+]
 OTHER = 65534
 root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs another account")
 

@@ -14,7 +14,10 @@ import nbchat
 from nbchat.server.engine.memory import Memory
 from tests.net.helpers import PATIENCE, until
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be taken away there")
+pytestmark = [
+    pytest.mark.own_ports,
+    pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be taken away there"),
+]
 
 
 class Log(logging.Handler):

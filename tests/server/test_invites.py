@@ -21,6 +21,8 @@ from nbchat.server.qr import Invitation
 from nbchat.server.runner.process import ServerProcess
 from tests.net.helpers import PATIENCE, Raw
 
+pytestmark = pytest.mark.own_ports
+
 
 @pytest.fixture(params=[False, True], ids=["thread", "process"])
 def class_room(request: pytest.FixtureRequest) -> Iterator[nbchat.Server]:

@@ -27,7 +27,10 @@ from tests.net.helpers import PATIENCE, Raw, saw, until
 
 NETWORK = "127.0.0.2"
 
-pytestmark = pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself")
+pytestmark = [
+    pytest.mark.own_ports,
+    pytest.mark.skipif(sys.platform == "darwin", reason="127.0.0.2 is not there by itself"),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,8 @@ from nbchat.net.discovery import Target
 from nbchat.server.engine.shell import Shell
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
+pytestmark = pytest.mark.own_ports
+
 
 @pytest.fixture(params=[False, True], ids=["thread", "process"])
 def chat(request: pytest.FixtureRequest) -> Iterator[nbchat.Server]:

@@ -15,6 +15,8 @@ from nbchat.net.link import parse
 from nbchat.store import keyfile
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
+pytestmark = pytest.mark.own_ports
+
 
 @pytest.fixture(params=[False, True], ids=["thread", "process"])
 def process(request: pytest.FixtureRequest) -> bool:

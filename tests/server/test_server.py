@@ -19,6 +19,8 @@ from nbchat.net import discovery
 from nbchat.net.link import PORTS, parse
 from tests.net.helpers import PATIENCE, Raw, saw, until
 
+pytestmark = pytest.mark.own_ports
+
 SERVE = """
 import sys, nbchat
 server = nbchat.serve({name!r}, port=0)

@@ -6,8 +6,12 @@ import socket
 import threading
 from pathlib import Path
 
+import pytest
+
 import nbchat
 from tests.ui.processes import PATIENCE, kernels, nbchat_command, terminal
+
+pytestmark = pytest.mark.own_ports
 
 JOIN = """
 import nbchat

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import nbchat
 from tests.ui.processes import kernels
+
+pytestmark = pytest.mark.own_ports
 
 
 def test_in_a_notebook() -> None:

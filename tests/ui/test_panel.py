@@ -18,6 +18,8 @@ from nbchat.ui import feed, saved
 from nbchat.ui import panel as panels
 from nbchat.ui.panel import ChatPanel
 
+pytestmark = pytest.mark.own_ports
+
 PATIENCE = 20
 HISTORY = 2**52
 

@@ -56,7 +56,10 @@ from tests.server.test_server import (  # noqa: F401
     test_wrong_arguments_are_explained,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, descriptors and /proc")
+pytestmark = [
+    pytest.mark.own_ports,
+    pytest.mark.skipif(sys.platform == "win32", reason="signals, descriptors and /proc"),
+]
 
 PIPE = subprocess.PIPE
 thread_serve = nbchat.serve
