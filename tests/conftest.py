@@ -25,8 +25,8 @@ def pytest_collection_finish() -> None:
 
 @functools.cache
 def _group(root: Path, file: str) -> str:
-    """Of files that use the chat's own ports one runs at a time, and of those with a browser. Only names are known
-    here, so the file is asked for its marks."""
+    """Of files that use the chat's own ports one runs at a time, and of those with a browser. Only names are
+    known here, so the file is asked for its marks."""
     text = (root / file).read_text(encoding="utf-8")
     if "pytest.mark.own_ports" in text or file.endswith(".ipynb"):
         return "ports"
