@@ -120,6 +120,8 @@ class Receiver:
         self._final: str | None = None
         self._final_code = "closed"
         self._hold: asyncio.TimerHandle | None = None
+        self._part: asyncio.TimerHandle | None = None
+        """When it is said of others that they did not come back after an outage."""
         self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
         self.is_unwanted = False
@@ -301,6 +303,8 @@ class Receiver:
         finally:
             watch.cancel()
             self._questions.broke()
+            if self._part is not None:
+                self._part.cancel()
         self._broke_off = ended is None and not self._is_welcome
         self._may_be_known |= self._broke_off
         if self._broke_off:
@@ -424,6 +428,10 @@ class Receiver:
         state = self._state
         is_first = not self._is_welcome
         state.transcript.welcome(event, fresh=not self._was_welcome)
+        if state.transcript.absent and self._loop is not None:
+            if self._part is not None:
+                self._part.cancel()
+            self._part = self._loop.call_later(Limits().grace, self._others_left)
         state.typing.clear()
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
@@ -443,6 +451,12 @@ class Receiver:
             self._questions.again(self._conn)
         self._may_be_known = True
         self._keep(event.room, event.name)
+
+    def _others_left(self) -> None:
+        """Who was there before the outage has had as long to come back as a server would wait."""
+        with self._state.changed:
+            self._state.transcript.part()
+            self._state.touch()
 
     def _trimmed(self, head: int) -> None:
         state = self._state
