@@ -394,7 +394,9 @@ def play(chat: list[tuple[str, int, int]]) -> tuple[Shell, list[Client]]:
 
 @settings(max_examples=500, deadline=None)
 @given(steps)
-@example([("come back", 0, 7), ("come back", 0, 0), ("drop", 1, 0), ("join", 1, 7)])  # a host has its name back
+@example(
+    [("come back", 0, 7), ("come back", 0, 0), ("drop", 1, 0), ("join", 1, 7)]
+)  # a host has its name back
 def test_small_chats_have_one_order_no_gap_and_no_double(chat):
     play(chat)
 
