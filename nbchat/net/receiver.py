@@ -130,6 +130,8 @@ class Receiver:
         """True: another client of this process takes this one's place, and what is pending."""
         self._may_come_back = False
         """True: hang up without a goodbye, and leave the session to whoever comes next."""
+        self._has_successor = False
+        """True: the same call joins again at once, with the session that is left in the file."""
         self._where: Address | None = None
         self._flushing = False
         self._flush_lock = threading.Lock()
@@ -179,10 +181,11 @@ class Receiver:
             future.set_exception(Closed("This client is closed."))
         return future
 
-    def close(self, *, may_come_back: bool = False) -> None:
+    def close(self, *, may_come_back: bool = False, has_successor: bool = False) -> None:
         """Begin to close: what is pending is sent first. With ``may_come_back`` nothing is said of leaving,
-        and the session is left for the next process to take over."""
-        self._may_come_back = may_come_back
+        and the session is left for the next process to take over; with ``has_successor`` neither, if this
+        process can take it over at once."""
+        self._may_come_back, self._has_successor = may_come_back, has_successor
         self.is_unwanted = True
         self._call(self._begin_close)
 
@@ -551,7 +554,9 @@ class Receiver:
             await asyncio.sleep(0.005)
         self._closing.set()
         if self._conn is not None:
-            if self._is_welcome and not self._may_come_back:
+            # A session that is not kept, or not left behind (_finish), would hold the name against its heir.
+            is_left = self._has_successor and self._kept is not None and not self._state.pending
+            if self._is_welcome and not (self._may_come_back or is_left):
                 self._conn.leave()
                 patience = _CLOSE if isinstance(self._conn, NativeConnection) else _PLAIN_CLOSE
                 await asyncio.wait([self._conn.ended], timeout=patience)
