@@ -47,6 +47,7 @@ class File:
             except filelock.Timeout:
                 pid = _owner(note)
                 who = f"Process {pid}" if pid else "Another process"
+                who = "This process" if pid == os.getpid() else who
                 raise AlreadyServing(
                     f"{who} already serves the history in {path}. To take part in that chat, type "
                     "nbchat.join().",
