@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import nbchat
 from nbchat.net import serve as servers
@@ -24,6 +25,10 @@ _GROUPS = {
     "pages": re.compile(r"tests/ui/(?!test_(after_a_flood|commands|faces|render|streams|terminal|words))"),
 }
 """Files of which one runs at a time: those that use the chat's own ports, those with a browser."""
+
+
+settings.register_profile("nbchat", deadline=None)  # no test asserts a time
+settings.load_profile("nbchat")
 
 
 def pytest_collection_finish() -> None:
