@@ -321,7 +321,6 @@ serve.ServerThread.start = slow
 thread = threading.Thread(target=lambda: nbchat.serve("class", history=None))
 thread.start()
 assert begun.wait(20)
-port = serve._opened[0].getsockname()[1]
 if not (child := os.fork()):
     serve.ServerThread.start = start
     with nbchat.serve("class", port=0, history=None) as server, nbchat.connect(server, name="ada") as ada:
