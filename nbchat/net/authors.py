@@ -32,6 +32,8 @@ class Author(Struct):
     session: str
     name: str
     address: str | None = None
+    is_host: bool = False
+    """It was one when it said that."""
 
 
 class Authors:
@@ -61,7 +63,7 @@ async def author(store: RoomStore, room: str, name: str) -> Author | None:
     key, left = names.skeleton(name), DEEP
     async for said, session in _backwards(store, room):
         if names.skeleton(said.by) == key:
-            return Author(session, said.by)
+            return Author(session, said.by, is_host=said.role == "host")
         left -= 1
         if left <= 0:
             break
