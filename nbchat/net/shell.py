@@ -41,7 +41,7 @@ from nbchat.core.keys import Key
 from nbchat.core.limits import EVENT_LINE, KiB, Limits
 from nbchat.core.moderation import Moderation
 from nbchat.net.allowance import Allowances
-from nbchat.net.authors import Authors
+from nbchat.net.authors import SEARCH_COST, Authors
 from nbchat.net.clock import now
 from nbchat.net.door import Door
 from nbchat.net.fanout import Fanout, Reader
@@ -190,7 +190,10 @@ class Shell:
         """Do what a member asks for."""
         if isinstance(request, Moderate) and self.hub.is_host(conn):
             room = self.hub.room_of(conn)
-            if room is not None and self._authors.are_needed(room, request):
+            is_needed = room is not None and self._authors.are_needed(room, request)
+            if is_needed or request.back is not None:
+                conn.charge(SEARCH_COST)
+            if room is not None and is_needed:
                 self._spawn(self._after_recall(conn, room, request))
                 return
         self.act(self.hub.handle(conn, request, self.now))

@@ -1,8 +1,9 @@
-"""TLS as a client has it, with both ends in memory: any split, a server that asks for new keys without end."""
+"""TLS as a client has it, both ends in memory: any split, a server that asks for new keys without end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import ssl
@@ -60,10 +61,8 @@ class Server:
         self.end, self.into = self.context.wrap_bio(into, out, server_side=True), into
         while self.end.version() is None or not self.layer.stands.done():
             self.take()
-            try:
+            with contextlib.suppress(ssl.SSLWantReadError):
                 self.end.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
             data = out.read()
             for at in range(0, len(data), step):
                 self.layer.data_received(data[at : at + step])

@@ -1,5 +1,5 @@
-"""Who has to wait before it comes in: it is one member all the same, it is refused as others are, and it is not
-heard meanwhile. And what it costs to come back and to ask for the whole history again and again."""
+"""Who has to wait before it comes in: it is one member all the same, it is refused as others are, and it is
+not heard meanwhile. And what it costs to come back and to ask for the whole history again and again."""
 
 from __future__ import annotations
 
