@@ -14,5 +14,5 @@ def answer(message):
         return "Friday at noon."
 
 
-client.send("Ask me for the deadline.").wait()  # returns when the message is safely in the chat
+client.send("Ask me for the deadline.").wait()  # until it is safely in the chat
 client.run()  # stays until Ctrl-C

@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import nbchat
 from nbchat.client.clients import handles, living
 from nbchat.server import serve as servers
+
+settings.register_profile("nbchat", deadline=None)  # no test asserts a time
+settings.load_profile("nbchat")
 
 
 def pytest_collection_finish() -> None:

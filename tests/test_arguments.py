@@ -353,6 +353,8 @@ def test_numbers_of_numpy_and_ages_of_pandas(scene: Scene) -> None:
             "ban(minutes=1000000000) needs a number of minutes above 0",
         ),
         (lambda client: nbchat.connect(client), "A Client is no link"),
+        (lambda client: nbchat.connect(14900), "An int is no link"),
+        (lambda client: client.slow(-1), "at least 0 and below 31_622_400. Say"),
     ],
 )
 def test_what_is_refused_is_refused_by_its_name(

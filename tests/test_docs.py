@@ -21,6 +21,7 @@ from nbchat.core import frames, keys
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nbchat"
+README = Path(__file__).parents[1] / "README.md"
 WIRE = ROOT / "docs" / "wire.md"
 MAP = ROOT / "docs" / "architecture.md"
 DECISIONS = ROOT / "docs" / "decisions"
@@ -270,3 +271,9 @@ def test_what_is_forbidden_would_be_found() -> None:
         assert all(re.search(_FORBIDDEN[reason], example) for example in examples), reason
     allowed = "pip install jupyter-nbchat; pip install -e .; see https://example.org/home/ada"
     assert not any(re.search(pattern, allowed) for pattern in _FORBIDDEN.values())
+
+
+def test_no_code_of_the_readme_is_so_long_that_it_scrolls() -> None:
+    blocks = re.findall(r"^```\w*\n(.*?)^```", README.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 5
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 90] == []

@@ -366,9 +366,13 @@ class Client(HostsHand):
         Raises NotConfirmed, after it has closed, if something could not be confirmed by then: its
         ``messages`` may be in the chat or not. They stay in :attr:`pending`.
         """
+        self._close()
+
+    def _close(self, *, has_successor: bool = False) -> None:
+        """``has_successor``: the same call joins again at once, and nobody is to see it leave."""
         is_first = self in _clients
         _clients.discard(self)
-        self._receiver.close()
+        self._receiver.close(has_successor=has_successor)
         if threading.current_thread() not in (self._receiver.thread, self._handlers.thread):
             self._receiver.thread.join(5)
             if (thread := self._handlers.thread) is not None:

@@ -204,8 +204,8 @@ class NativeConnection(Connection):
 
     def _stranger(self) -> str:
         return (
-            f"The server at {self._place} does not know this link's key: the link was mistyped, its chat has "
-            "moved to another port, or another program answers there. Ask for a new link."
+            f"The server at {self._place} does not know this link's key: the link is cut or mistyped, its "
+            "chat has moved to another port, or another program answers there. Ask for a new link."
         )
 
     def say(self, message: Outgoing) -> None:

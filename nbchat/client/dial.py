@@ -6,6 +6,7 @@ import asyncio
 import ssl
 
 from nbchat.client.connection import Connection
+from nbchat.client.tls import Sealed
 from nbchat.core.errors import Unreachable
 from nbchat.net import tls
 from nbchat.net.link import Address, is_loopback, place
@@ -21,13 +22,15 @@ async def dial(
     somebody answered and hung up (who may have been too full just then). ``is_given``: by a link, so that
     whoever reads why is perhaps not the one who can start a server."""
     loop = asyncio.get_running_loop()
-    context = tls.client_context() if where.pin else None
+    sealed = Sealed(tls.client_context(), conn) if where.pin else None
     try:
         async with asyncio.timeout(PATIENCE):
-            await loop.create_connection(
-                lambda: conn, where.host, where.port, ssl=context, server_hostname="" if context else None
-            )
+            await loop.create_connection(lambda: sealed or conn, where.host, where.port)
+            if sealed is not None:
+                await sealed.stands
     except (OSError, TimeoutError) as error:
+        if sealed is not None:
+            sealed.abort()
         there, hung_up = place(where.host, where.port), isinstance(error, ConnectionResetError)
         if where.pin and (hung_up or isinstance(error, ssl.SSLError)):
             text = (

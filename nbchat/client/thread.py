@@ -120,6 +120,8 @@ class Receiver:
         self._final: str | None = None
         self._final_code = "closed"
         self._hold: asyncio.TimerHandle | None = None
+        self._part: asyncio.TimerHandle | None = None
+        """When it is said of others that they did not come back after an outage."""
         self._questions = Questions(self._welcoming)
         self._closing: asyncio.Event | None = None
         self.is_unwanted = False
@@ -128,6 +130,8 @@ class Receiver:
         """True: another client of this process takes this one's place, and what is pending."""
         self._may_come_back = False
         """True: hang up without a goodbye, and leave the session to whoever comes next."""
+        self._has_successor = False
+        """True: the same call joins again at once, with the session that is left in the file."""
         self._where: Address | None = None
         self._flushing = self._is_typing = False
         self._flush_lock = threading.Lock()
@@ -178,10 +182,11 @@ class Receiver:
             future.set_exception(Closed("This client is closed."))
         return future
 
-    def close(self, *, may_come_back: bool = False) -> None:
+    def close(self, *, may_come_back: bool = False, has_successor: bool = False) -> None:
         """Begin to close: what is pending is sent first. With ``may_come_back`` nothing is said of leaving,
-        and the session is left for the next process to take over."""
-        self._may_come_back = may_come_back
+        and the session is left for the next process to take over; with ``has_successor`` neither, if this
+        process can take it over at once."""
+        self._may_come_back, self._has_successor = may_come_back, has_successor
         self.is_unwanted = True
         self._call(self._begin_close)
 
@@ -302,6 +307,8 @@ class Receiver:
         finally:
             watch.cancel()
             self._questions.broke()
+            if self._part is not None:
+                self._part.cancel()
         self._broke_off = ended is None and not self._is_welcome
         self._may_be_known |= self._broke_off
         if self._broke_off:
@@ -425,6 +432,10 @@ class Receiver:
         state = self._state
         is_first = not self._is_welcome
         state.transcript.welcome(event, fresh=not self._was_welcome)
+        if state.transcript.absent and self._loop is not None:
+            if self._part is not None:
+                self._part.cancel()
+            self._part = self._loop.call_later(Limits().grace, self._others_left)
         state.typing.clear()
         self._is_told_away = any(info.away for info in event.members if info.name == event.name)
         state.name, state.role, state.room = event.name, event.role, event.room
@@ -444,6 +455,12 @@ class Receiver:
             self._questions.again(self._conn)
         self._may_be_known = True
         self._keep(event.room, event.name)
+
+    def _others_left(self) -> None:
+        """Who was there before the outage has had as long to come back as a server would wait."""
+        with self._state.changed:
+            self._state.transcript.part()
+            self._state.touch()
 
     def _trimmed(self, head: int) -> None:
         state = self._state
@@ -541,7 +558,9 @@ class Receiver:
             await asyncio.sleep(0.005)
         self._closing.set()
         if self._conn is not None:
-            if self._is_welcome and not self._may_come_back:
+            # A session that is not kept, or not left behind (_finish), would hold the name against its heir.
+            is_left = self._has_successor and self._kept is not None and not self._state.pending
+            if self._is_welcome and not (self._may_come_back or is_left):
                 self._conn.leave()
                 patience = _CLOSE if isinstance(self._conn, NativeConnection) else _PLAIN_CLOSE
                 await asyncio.wait([self._conn.ended], timeout=patience)

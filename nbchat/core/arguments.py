@@ -69,7 +69,8 @@ def number(
     is_within = least < real < most if is_open else least <= real <= most
     if not (math.isfinite(real) and is_within):
         between = "above" if is_open else "of at least"
-        bounds = f"a number{unit} {between} {least:g}" + (f" and below {most:_g}" if most < math.inf else "")
+        bounds = f"a number{unit} {between} {_plainly(least)}"
+        bounds += f" and below {_plainly(most)}" if most < math.inf else ""
         _refuse(call, name, bounds, value, such, is_value=True)
     return real
 
@@ -141,6 +142,12 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__}"
 
 
+def kind(value: object) -> str:
+    """What a value is, at the beginning of a sentence: "An int", "A Client"."""
+    name = one_line(type(value).__name__, _SHOWN)
+    return f"An {name}" if name[:1] in "AEIOaeio" else f"A {name}"
+
+
 _UNITS = {timedelta(seconds=1): "seconds", timedelta(minutes=1): "minutes", timedelta(hours=1): "hours"}
 _FOR_EVER = 366 * 86400.0 * 100
 """Seconds after which nobody waits any more; systems do not take much longer ones."""
@@ -180,6 +187,11 @@ def _timedelta(value: object) -> timedelta | None:
 def _is_numpys_time(value: object) -> bool:
     """numpy's timedelta64 is a whole number by its class, in whatever unit it has."""
     return type(value).__name__ == "timedelta64" and hasattr(value, "astype")
+
+
+def _plainly(bound: float) -> str:
+    """A bound as people write numbers: ``31_622_400``, not ``3.16224e+07``."""
+    return f"{int(bound):_}" if float(bound).is_integer() else f"{bound:g}"
 
 
 def _refuse(

@@ -1,9 +1,10 @@
 """How often people come and go: what keeps joins from being speech and work for everybody.
 
-A name is a few words that everybody sees when somebody comes, and costs nothing. So who comes, stays for less
-than a minute and says goodbye counts against where it came from (its key and address), and against its
-session. A class that comes at once, an outage, a cell that is run again: none of these does. Pure; ``now``
-in seconds.
+A name is a few words that everybody sees when somebody comes, and costs nothing. So who comes, and is gone
+within a minute (by a goodbye, or since it dropped and did not come back), counts against where it came from
+(its key and address), and against its session, which has a count of its own under its own name: after an
+outage a class comes back at once. A class that comes at once, a cell that is run again: none of these counts.
+Pure; ``now`` in seconds.
 """
 
 from __future__ import annotations

@@ -500,7 +500,7 @@ class Hub:
 
     def _leave(self, member: Member, *, holds: bool = True) -> list[Effect]:
         room = member.room
-        if not member.is_host and member.gone_at == 0:  # said goodbye; an outage is nobody's fault
+        if not member.is_host:  # who only drops counts, too; after an outage one is back by one's session
             self._arrivals.went(member.source, member.session, self._time - member.came_at, self._time)
         if holds:
             self.held.left(room.key, member.name, self._time)

@@ -68,8 +68,8 @@ class Limits:
     guesses: int = 5
     """Wrong proofs in a minute from one address; further ones are answered slowly for a minute."""
     comings: int = 100
-    """Who comes from one place (key and address), says goodbye within a minute, and that again: a class that
-    tries it out. Of more the next waits; they are forgotten within 50 s."""
+    """Who comes from one place (key and address), is gone within a minute, and that again: a class that tries
+    it out. Of more the next waits; they are forgotten within 50 s."""
     page: int = 500
     """Messages in one page of history. The largest page, by that or by ``write``, counts as two requests."""
     backlog: int = 50

@@ -45,6 +45,7 @@ class Person(Protocol):
     name: str
     role: str
     serves: bool
+    is_host: bool
     plain: bool
     address: str | None
     said_at: float
@@ -401,7 +402,11 @@ class Moderation:
         )
         if member is not None:
             _above(actor, member, order)
-        elif session in rules.hosts and actor is not None and not actor.serves:
+        elif (
+            actor is not None
+            and not actor.serves
+            and (session in rules.hosts or self.seen.was_host(room, session))
+        ):
             raise _no("not_possible", f"{name} is a host: only who serves this chat can {order.do} a host.")
         until = now + order.seconds if order.seconds is not None else None
         deed = msgspec.structs.replace(deed, name=name, until=_ms(until))

@@ -33,9 +33,12 @@ def check(name: str, what: str = "name") -> str:
         raise BadName(f"This {what} is {len(name)} characters long: {RULE}.")
     for char in name:
         if not _allowed(char):
-            raise BadName(f"The {what} {name!a} has the character U+{ord(char):04X} in it: {RULE}.")
-    if name != name.strip() or "  " in name:
-        raise BadName(f"The {what} {name!r} has spaces that cannot be seen: {RULE}.")
+            which = f"{char} (U+{ord(char):04X})" if "!" <= char <= "~" else f"U+{ord(char):04X}"
+            raise BadName(f"The {what} {name!a} has the character {which} in it: {RULE}.")
+    if name != name.strip():
+        raise BadName(f"The {what} {name!r} begins or ends with a space: {RULE}.")
+    if "  " in name:
+        raise BadName(f"The {what} {name!r} has several spaces in a row: {RULE}.")
     if not any(char.isalnum() for char in name):
         raise BadName(f"The {what} {name!r} has no letter or digit in it: {RULE}.")
     if unicodedata.category(name[0])[0] == "M":

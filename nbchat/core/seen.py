@@ -25,6 +25,7 @@ class Person(Protocol):
     session: str
     name: str
     address: str | None
+    is_host: bool
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class Trace:
     name: str
     address: str | None
     said_at: float = -math.inf
+    is_host: bool = False
+    """By its key, or by what the log says of it."""
 
 
 @dataclass(slots=True)
@@ -80,7 +83,7 @@ class Seen:
         if before is not None:
             self._drop(room, known, member.session)
         traces = known.spoke if at > -math.inf else known.silent
-        traces[member.session] = Trace(member.name, member.address, at)
+        traces[member.session] = Trace(member.name, member.address, at, member.is_host)
         known.by_name[names.skeleton(member.name)] = member.session
         self._rooms[room] = known
         self._count += 1
@@ -130,6 +133,11 @@ class Seen:
         session = known.by_name.get(names.skeleton(name)) if known is not None else None
         trace = known.get(session) if known is not None else None
         return (session, trace) if session is not None and trace is not None else None
+
+    def was_host(self, room: str, session: str) -> bool:
+        """Whether it came with a host's key."""
+        trace = self._rooms[room].get(session) if room in self._rooms else None
+        return trace is not None and trace.is_host
 
     def sessions(self, room: str) -> set[str]:
         known = self._rooms.get(room)

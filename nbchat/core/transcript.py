@@ -119,6 +119,8 @@ class Transcript:
         push out no messages."""
         self.messages: deque[Message] = deque(maxlen=kept)
         self.members: dict[str, Member] = {}
+        self.absent: dict[str, None] = {}
+        """Who was here before an outage and is not (yet) again: :meth:`part` says that they left."""
         self.log_id: str | None = None
         self.seq: int | None = None
         """The last seq seen; None until the first message of a new room or log."""
@@ -140,7 +142,8 @@ class Transcript:
     def welcome(self, event: Welcomed, *, fresh: bool = True) -> bool:
         """A (new) place in the room. True if the log is another one than before: all starts anew.
 
-        ``fresh`` false: who was there before and is again makes no row, who came or went does.
+        ``fresh`` false: who was there before and is again makes no row, who came does. Who is missing may be
+        on the way back, as after the server's restart: that they left is said by :meth:`part`.
         """
         # A log that has less than was seen of it was put back from a copy: its numbers mean other messages.
         is_other = self.log_id not in (None, event.log_id) or event.head < (self.seq or 0)
@@ -153,14 +156,27 @@ class Transcript:
         self.log_id = event.log_id
         known = islice(event.members, KNOWN)
         before, self.members = self.members, {info.name: _member(info) for info in known}
-        if not fresh:
-            for name in before:
-                if name not in self.members:
-                    self._row("left", name)
-            for name in self.members:
-                if name not in before:
-                    self._row("joined", name)
+        if fresh:
+            self.absent.clear()
+            return is_other
+        before_that, self.absent = self.absent, {}
+        for name in {**before_that, **before}:
+            if name in self.members:
+                continue
+            if len(self.absent) < KNOWN:
+                self.absent[name] = None
+            else:
+                self._row("left", name)
+        for name in self.members:
+            if name not in before and name not in before_that:
+                self._row("joined", name)
         return is_other
+
+    def part(self) -> None:
+        """Who was here before an outage has had the time to come back: the others have left."""
+        for name in self.absent:
+            self._row("left", name)
+        self.absent.clear()
 
     def trim(self, head: int) -> None:
         """The log begins after ``head`` now: what is older is let go."""
@@ -194,7 +210,9 @@ class Transcript:
                 if info.name not in self.members:
                     if len(self.members) >= KNOWN:
                         return None
-                    if not quiet:
+                    if info.name in self.absent:
+                        del self.absent[info.name]
+                    elif not quiet:
                         self._row("joined", info.name)
                 self.members[info.name] = _member(info)
             case Changed(member=info):

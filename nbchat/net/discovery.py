@@ -213,8 +213,8 @@ class Target:
                 self._name = names.check(url, "chat's name")
         else:
             raise BadLink(
-                f"A {type(url).__name__} is no link (text), no file with one (a Path), no chat's name and "
-                "no server."
+                f"{arguments.kind(url)} is no link. Give a link or a chat's name as text, a pathlib.Path "
+                "to a file with a link in it, or a server."
             )
 
     @property
@@ -238,10 +238,10 @@ class Target:
             raise NoServerFound(self._nobody())
         if len(servers) > 1:
             labels = [server.label for server in servers]
+            ways = {not server.name: server.name or server.address.link for server in reversed(servers)}
+            calls = " or ".join(f"nbchat.join({ways[each]!r})" for each in sorted(ways))
             raise SeveralServers(
-                f"Several chats run on this machine: {', '.join(labels)}. Say which one: "
-                f"nbchat.join({servers[0].name or servers[0].address.link!r})",
-                labels,
+                f"Several chats run on this machine: {', '.join(labels)}. Say which one: {calls}", labels
             )
         self._seen = servers[0]
         return self._seen.address

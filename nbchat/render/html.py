@@ -89,6 +89,8 @@ _FORMULA = 500
 """Elements of one message; characters of code that is coloured, of a formula."""
 _LEVELS = 60
 """Lists in lists; markdown-it drops what is deeper than its own bound, 100."""
+_CALL = re.compile(r"\(\s*\)")
+"""Behind a label it makes no link: ``handlers[name]()``."""
 _HEADING = re.compile(r"(#{1,6})[ \t]+((?!\[\d+\])\S.*?)(?:[ \t]+#+)?[ \t]*")
 _PROSE = re.compile(r"(?:[-*+]|\d+[.)]) |[>|]|[^#=(){}\[\];<>$\\]*$")
 """A line under a heading that is no code."""
@@ -266,7 +268,7 @@ def _label(state: StateInline, start: int, disable_nested: bool = False) -> int:
     end = parseLinkLabel(state, start, disable_nested)
     if end >= 0:
         state.env["looked"] -= state.posMax - end
-    return end
+    return -1 if _CALL.match(state.src, end + 1) else end
 
 
 def _heading(state: StateBlock, start: int, end: int, silent: bool) -> bool:

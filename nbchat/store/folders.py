@@ -7,6 +7,7 @@ import shlex
 import stat
 from pathlib import Path
 
+from nbchat.core.errors import StoreDown
 from nbchat.core.escape import one_line
 
 
@@ -46,6 +47,30 @@ def exposed(path: Path) -> str | None:
             "change it."
         )
     return None
+
+
+def see_whose(history: Path, parts: list[Path]) -> None:
+    """See that the files that belong to a history are files, and its owner's or this user's. Raises StoreDown
+    for one that is not, OSError where that cannot be seen."""
+    if os.name == "nt":
+        return
+    owners = {os.geteuid(), 0, *([history.stat().st_uid] if history.exists() else [])}
+    for part in parts:
+        try:
+            found = part.lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            what = "is no file, but something else with its name"
+        elif found.st_uid not in owners:
+            what = "was put there by another user of this machine, who would change the history by it"
+        else:
+            continue
+        where = one_line(str(part))
+        raise StoreDown(
+            f"The history in {one_line(str(history))} cannot be opened: {where} {what}. Delete that, or have "
+            "it deleted, and keep histories in a folder where only you can write."
+        )
 
 
 def is_own(found: os.stat_result) -> bool:

@@ -14,6 +14,9 @@ from nbchat.store import folders
 
 log = logging.getLogger("nbchat")
 
+_LARGEST = 16 << 20
+"""Bytes of it that are read: a thousand keys of thousands of uses each have less."""
+
 
 def beside(history: Path) -> Path:
     """Where the keys of a history are."""
@@ -32,7 +35,9 @@ def read(history: Path) -> str:
             if os.name == "posix" and found.st_mode & 0o077:
                 log.warning("%s could be read by others; it is closed to them now", path)
                 os.fchmod(file.fileno(), 0o600)
-            return file.read().decode()
+            if len(kept := file.read(_LARGEST + 1)) > _LARGEST:
+                raise _unusable(path, "There is more in it than keys")
+            return kept.decode()
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:

@@ -47,6 +47,7 @@ class File:
             except filelock.Timeout:
                 pid = _owner(note)
                 who = f"Process {pid}" if pid else "Another process"
+                who = "This process" if pid == os.getpid() else who
                 raise AlreadyServing(
                     f"{who} already serves the history in {path}. To take part in that chat, type "
                     "nbchat.join().",
@@ -58,6 +59,7 @@ class File:
                     f"This process was forked from one that had the history in {path} open, and cannot "
                     "open it itself. Serve from a process that was started anew."
                 )
+            self._see_whose()
             with contextlib.suppress(OSError):  # a full disk: the lock holds without the note, too
                 note.write_text(f"{os.getpid()}\n")
             self._open()
@@ -100,11 +102,18 @@ class File:
         os.close(nothing)
         self._lock = None
 
+    def _see_whose(self) -> None:
+        """See that what SQLite finds beside the file is its own: it believes a log there, whoever put it into
+        a folder where others can write, and waits for ever for a pipe. Raises StoreDown."""
+        with contextlib.suppress(FileNotFoundError):
+            folders.see_whose(self.path, [self._beside(tail) for tail in corruption.PARTS[1:]])
+
     # ── whether it is still there ──
 
     def is_whole(self) -> None:
         """SQLite has the file open and its write-ahead log, which stay where they are now."""
         assert self.raw is not None
+        self._see_whose()  # once more: what was put there between the first look and SQLite's
         log = self._beside("-wal")
         self._places = [(str(self.path), _identity(os.fstat(self.raw.fileno())))]
         self._places.append((str(log), _identity(log.stat())))

@@ -156,6 +156,10 @@ _CALL = re.compile(r"nbchat\.(serve|join)\(([^()]*)\)")
 _SETTING = re.compile(r"import os; os\.environ\['(\w+)'\] = '(\w+)'")
 
 
+_FILE = ", or a file: nbchat.join(pathlib.Path('link.txt'))"
+_ASKED = ", and so does nbchat join -, which asks for the link"
+
+
 def _as_commands(words: str) -> str:
     """An error's words with what to type here: ``nbchat serve cs101`` for ``nbchat.serve('cs101')``. What
     has no command stays."""
@@ -167,6 +171,7 @@ def _as_commands(words: str) -> str:
             return call[0]
         return shlex.join(["nbchat", call[1], *map(str, given)])
 
+    words = words.replace(_FILE, _ASKED)
     return _SETTING.sub(r"export \1=\2", _CALL.sub(command, words))
 
 

@@ -135,9 +135,24 @@ def _lasting(what: Deeds, seconds: float | None) -> Callable[[Client, str], Mode
             name, last = found
         if last is not None and not 0 < last <= _YEAR * 60:
             raise UsageError(f"For how many minutes? {COMMANDS[what].usage}")
+        _no_time(client, what, name)
         return _order(what, _name(what, name), last, back=back)
 
     return make
+
+
+def _no_time(client: Client, word: str, text: str) -> None:
+    """Refuse a member's name with something behind it that is neither a time nor of a name that is here."""
+    pieces = text.split()
+    if len(pieces) < 2 or _is_here(client, text):
+        return
+    for count in range(len(pieces) - 1, 0, -1):
+        if _is_here(client, " ".join(pieces[:count])):
+            rest = " ".join(pieces[count:])
+            raise UsageError(
+                f"{rest!r} is no time. Nothing was done. {COMMANDS[word].usage} "
+                f'(somebody called {text}: /{word} "{text.removeprefix("@")}")'
+            )
 
 
 def _back(word: str, seconds: float) -> float:
@@ -188,28 +203,33 @@ def _hosts(client: Client, rest: str) -> str:
 
 def _help(client: Client, rest: str) -> str:
     is_host = client.role == "host"
-    listed = [each for each in COMMANDS.values() if is_host or not each.for_hosts]
-    lines = [f"{each.usage}  {each.help}" for each in listed]
+    lines = []
+    for word, each in COMMANDS.items():
+        if word.removeprefix("un") in COMMANDS and word.startswith("un"):
+            continue  # stands in the line of what it ends, so that all of it fits into a terminal's 24 rows
+        end = COMMANDS.get(f"un{word}")
+        if is_host or not each.for_hosts:
+            lines.append(f"{each.usage}  {each.help}" + (f"; {end.usage} ends it" if end else ""))
     return "\n".join(["Only you see this.", *lines, "//word  says a text that begins with a slash"])
 
 
 COMMANDS = {
     "kick": Command("/kick bob", "ends bob's connection", _about("kick")),
     "ban": Command("/ban bob 60", "shuts bob out for 60 minutes; without a number: until further notice; "
-                   "/ban bob 1h delete: and takes away what he said in the last hour", _lasting("ban", None)),
+                   "/ban bob 1h delete: what he said in the last hour goes, too", _lasting("ban", None)),
     "unban": Command("/unban bob", "lets bob come again", _about("unban")),
     "mute": Command("/mute bob 10", "lets bob only read for 10 minutes", _lasting("mute", 600)),
     "unmute": Command("/unmute bob", "lets bob speak again", _about("unmute")),
-    "slow": Command("/slow 5", "5 seconds between two messages of each member; 0 ends it", _slow),
+    "slow": Command("/slow 5", "5 seconds between a member's messages; 0 ends it", _slow),
     "announce": Command("/announce on", "only hosts may speak, until /announce off", _announce),
-    "lock": Command("/lock", "no newcomers; who was there can come back", _bare("lock")),
+    "lock": Command("/lock", "no newcomers but who was here", _bare("lock")),
     "unlock": Command("/unlock", "lets newcomers in again", _bare("unlock")),
-    "clear": Command("/clear", "takes all messages away, for everyone and for good", _bare("clear")),
+    "clear": Command("/clear", "takes all messages away, for all and for good", _bare("clear")),
     "delete": Command("/delete 42", "takes message 42 away; /delete bob: bob's newest; /delete bob 10m: "
                       "all that bob said in the last 10 minutes", _delete),
     "host": Command("/host bob", "makes bob a host, too", _about("host")),
-    "unhost": Command("/unhost bob", "takes that back (only who serves can)", _about("unhost")),
-    "release": Command("/release bob", "lets others have bob's name, which is held while bob is away",
+    "unhost": Command("/unhost bob", "makes bob a member again (only who serves can)", _about("unhost")),
+    "release": Command("/release bob", "frees the name that is held for bob, who is away",
                        _about("release")),
     "bans": Command("/bans", "shows who is banned or muted, and what else holds", _bans),
     "hosts": Command("/hosts", "shows who is host", _hosts, for_hosts=False),

@@ -83,12 +83,15 @@ class ChatPanel(anywidget.AnyWidget):
     def close(self) -> None:
         """Leave the chat and take the panel out of the notebook. A second call does nothing. Raises
         NotConfirmed, after it has closed, if something that was said could not be confirmed in 2 s."""
+        self._close()
+
+    def _close(self, *, has_successor: bool = False) -> None:
         if not hasattr(self, "_feed"):  # it never came to be, for want of a client
             return
         _forget(self)
         self.keep_copy(at_once=True)
         try:
-            self.client.close()
+            self.client._close(has_successor=has_successor)
         finally:
             self._feed.stop()
             super().close()
@@ -255,7 +258,7 @@ def join(
     lost = ""
     if (old := _panels.pop(key, None)) is not None:
         try:
-            old.close()
+            old._close(has_successor=True)
         except NotConfirmed as error:
             lost = str(error)
     link: Address | None = None

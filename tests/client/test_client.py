@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def test_none_or_several() -> None:
         assert caught.value.names == ["one", "two"]
         with pytest.raises(NoServerFound, match="These run: one, two"):
             nbchat.connect("three")
+    with nbchat.serve("one", port=0, history=None), nbchat.serve(port=0) as nameless:
+        ways = re.escape(f"Say which one: nbchat.join('one') or nbchat.join({nameless.url!r})")
+        with pytest.raises(SeveralServers, match=ways):
+            nbchat.connect()
+        with nbchat.connect(nameless.url, name="ada") as ada:
+            saw(ada, "ada")
 
 
 def test_links_and_names_that_cannot_be(server: nbchat.Server) -> None:
@@ -82,7 +89,7 @@ def test_links_and_names_that_cannot_be(server: nbchat.Server) -> None:
             nbchat.connect(bad, name="ada")
     with pytest.raises(BadLink, match=r"has no key in it\. Ask for the whole link"):
         nbchat.connect("nbchat://127.0.0.1:9", name="ada")
-    with pytest.raises(BadLink, match="A bytes is no link") as caught:
+    with pytest.raises(BadLink, match=r"A bytes is no link\. Give a link or a chat's name as text") as caught:
         nbchat.connect(link.encode(), name="ada")
     assert link.partition("#")[2] not in str(caught.value)  # what was given may hold a secret
     with pytest.raises(NotTheServer, match="Ask for a new link"):
@@ -505,6 +512,30 @@ def test_said_while_nobody_served_arrives_once_in_order() -> None:
     assert heard.wait(51) == ["before", *map(str, range(50))]
     assert (ada.pending, ada.status, ada.reason) == ([], "connected", "")
     assert ada.transcript() == bob.transcript()
+
+
+def test_when_a_server_starts_anew_only_who_stays_away_has_left() -> None:
+    server = nbchat.serve("class")
+    ada, bob, cid = (nbchat.connect(server, name=name) for name in ("ada", "bob", "cid"))
+    for client in (ada, bob):
+        saw(client, "ada", "bob", "cid")
+    before = {client: client._state.transcript.n for client in (ada, bob)}
+    server.stop()
+    for client in before:
+        until(client, lambda client=client: client.status == "reconnecting")  # type: ignore[misc]
+    cid.close()
+    nbchat.serve("class")
+    for client, n in before.items():  # one of the two is back first, and alone
+        saw(client, "ada", "bob")
+        until(client, lambda client=client: client.status == "connected")  # type: ignore[misc]
+        assert client._state.transcript.after(n) == []
+        assert (timer := client._receiver._part) is not None
+        assert not timer.cancelled()
+        client._receiver._call(client._receiver._others_left)
+        until(client, lambda client=client, n=n: client._state.transcript.n > n)  # type: ignore[misc]
+        assert [(row.kind, row.name) for row in client._state.transcript.after(n)] == [("left", "cid")]
+    for client in before:
+        client.close()
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])

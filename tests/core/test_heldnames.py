@@ -462,6 +462,23 @@ def test_an_outage_is_no_coming_and_going():
         assert chat.hub.members() == []
 
 
+def test_who_comes_and_drops_has_to_wait_as_who_says_goodbye():
+    """Else a name is said to everybody some hundred times a second."""
+    chat = Chat(holds=False)
+    come = 0
+    for number in range(2000):
+        if chat.name(f"x{number}", key="k", session=f"{number:032x}") == "too_often":
+            break
+        come += 1
+        chat.hub.lost(f"x{number}", chat.now - NOW + 1)
+        chat.now += 0.02
+        chat.hub.expire(chat.now - NOW + 1, chat.now)
+    assert come < 1000, "those who have a place, and a hundred"
+    chat.pass_time(30)
+    assert chat.name("x0", "back", key="k", session=f"{0:032x}") == "x0", "who was there is back at once"
+    assert chat.name("eve", key="other") == "eve"
+
+
 def test_a_session_that_is_back_has_a_bound_of_its_own():
     chat = Chat(holds=False)
     come_and_go(chat, 500)

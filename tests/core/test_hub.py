@@ -392,7 +392,7 @@ def play(chat: list[tuple[str, int, int]]) -> tuple[Shell, list[Client]]:
     return shell, clients
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(steps)
 @example(
     [("come back", 0, 7), ("come back", 0, 0), ("drop", 1, 0), ("join", 1, 7)]

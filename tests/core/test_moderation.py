@@ -317,6 +317,20 @@ def test_who_came_with_a_hosts_link_is_below_who_serves():
     assert code(room.hub.join("d3", request, "host", room.now, serves=False)) == "banned"
 
 
+def test_an_invited_host_who_is_not_there_is_no_lower():
+    room = Room()
+    for name, serves in (("dan", False), ("eva", False), ("fay", True)):
+        room.hub.join(name, Join(name=name, proof=PROOF), "host", room.now, serves=serves)
+    room.hub.lost_for_good("eva")
+    room.hub.lost_for_good("fay")
+    for what in ("ban", "mute"):
+        for whom in ("eva", "fay"):
+            refused = room.order("dan", what, whom, 5)
+            assert code(refused) == "not_possible"
+            assert f"{whom} is a host: only who serves this chat can {what} a host." in text(refused)
+    assert deed(room.order("host", "ban", "eva", 5)).did == "ban"
+
+
 def test_being_host_is_taken_back_also_from_one_who_is_not_there():
     room = Room()
     room.order("host", "host", "ann")

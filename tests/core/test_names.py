@@ -322,3 +322,18 @@ def test_names_in_ascii_need_no_table():
 def test_the_short_table_says_what_the_long_one_says(name):
     assert {ord(char): confusables.table()[ord(char)] for char in "01"} == confusables.ASCII
     assert name.translate(confusables.table()) == name.translate(confusables.ASCII)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a/b", r"has the character / \(U\+002F\) in it"),
+        ("a\x1bb", r"has the character U\+001B in it"),
+        ("a\N{NO-BREAK SPACE}b", r"has the character U\+00A0 in it"),
+        (" bob", "begins or ends with a space"),
+        ("bob  x", "has several spaces in a row"),
+    ],
+)
+def test_what_is_wrong_with_a_name_is_said(name, why):
+    with pytest.raises(BadName, match=why):
+        names.check(name)

@@ -93,8 +93,42 @@ def test_after_an_outage_only_who_came_or_went_makes_a_row():
     transcript = Transcript()
     transcript.welcome(welcome("ada", "bob", "cid", "dan"))
     transcript.welcome(welcome("ada", "eve", "dan", "fay"), fresh=False)
-    assert shown(transcript) == [("left", "bob"), ("left", "cid"), ("joined", "eve"), ("joined", "fay")]
+    assert shown(transcript) == [("joined", "eve"), ("joined", "fay")]
     assert list(transcript.members) == ["ada", "eve", "dan", "fay"]
+    transcript.part()
+    transcript.part()
+    assert shown(transcript)[2:] == [("left", "bob"), ("left", "cid")]
+
+
+def test_who_comes_back_after_an_outage_has_not_left():
+    transcript = Transcript()
+    transcript.welcome(welcome("ada", "bob", "cid", "dan", "eve"))
+    transcript.welcome(welcome("ada", "bob"), fresh=False)  # the server started anew, and they are first
+    transcript.apply(Joined(MemberInfo(name="cid")))
+    transcript.apply(Joined(MemberInfo(name="fay")))
+    transcript.welcome(welcome("ada", "dan", "gil"), fresh=False)  # it happens again before all are back
+    transcript.apply(Joined(MemberInfo(name="bob"), quiet=True))  # muted
+    transcript.apply(Left("bob"))
+    transcript.part()
+    assert shown(transcript) == [
+        ("joined", "fay"), ("joined", "gil"),
+        ("left", "bob"), ("left", "eve"), ("left", "cid"), ("left", "fay"),
+    ]  # fmt: skip
+    transcript.apply(Joined(MemberInfo(name="eve")))
+    assert shown(transcript)[-1] == ("joined", "eve")
+
+
+def test_who_may_come_back_is_bounded(monkeypatch):
+    monkeypatch.setattr("nbchat.core.transcript.KNOWN", 2)
+    transcript = Transcript()
+    transcript.welcome(welcome("ada", "bob"))
+    transcript.welcome(welcome("cid", "dan"), fresh=False)
+    transcript.welcome(welcome("eve", "fay"), fresh=False)
+    assert list(transcript.absent) == ["ada", "bob"]
+    assert [row for row in shown(transcript) if row[0] == "left"] == [("left", "cid"), ("left", "dan")]
+    transcript.welcome(welcome("ada"))
+    transcript.part()
+    assert not transcript.absent
 
 
 def test_a_member_is_a_name_that_knows_more():

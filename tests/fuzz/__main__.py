@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, seed, settings
 
 
 def properties() -> list[Callable[[], None]]:
-    from tests.fuzz import client, parts, records, server
+    from tests.fuzz import client, parts, records, sealed, server
 
     return [
         server.whatever_peers_do_the_server_goes_on,
         records.whatever_records_come_a_member_is_served,
+        sealed.whatever_records_a_server_sends_a_client_only_hangs_up,
         client.whatever_a_server_says_a_client_only_hangs_up,
         client.whatever_a_plain_server_says_a_client_only_hangs_up,
         parts.lines_are_cut_and_decoded,

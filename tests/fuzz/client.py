@@ -65,9 +65,9 @@ def _guard(play: Any) -> None:
     assert not trouble.found
 
 
-def _receiver() -> tuple[Receiver, State]:
+def _receiver(link: str = "nbchat://127.0.0.1:1#k=key.secret") -> tuple[Receiver, State]:
     state = State("ada", "lobby")
-    receiver = Receiver(discovery.Target("nbchat://127.0.0.1:1#k=key.secret"), state, "ada", exact=False)
+    receiver = Receiver(discovery.Target(link), state, "ada", exact=False)
     receiver._loop = asyncio.get_running_loop()
     receiver._keep = lambda room, name: None  # type: ignore[method-assign]
     return receiver, state

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from nbchat.core import keys
 from nbchat.core.limits import SILENT_STRANGER
 from nbchat.net import tls
+from nbchat.net.tls_transport import Secured
 from nbchat.server.engine.shell import Shell
 from nbchat.server.session.connection import Connection
-from nbchat.server.session.tls import Secured
 from nbchat.store.open import open_store
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all

@@ -148,7 +148,7 @@ def test_an_ipykernel_6_sends_when_the_cell_ends(
     notebook.say("typed while the cell runs")
     pale = notebook.panel.locator(".nbchat-pale")
     expect(pale).to_contain_text("typed while the cell runs")
-    expect(pale).to_contain_text("waiting for the cell that runs")
+    expect(pale).to_contain_text("waiting for the kernel")
     bob.send("seen meanwhile").wait()
     expect(notebook.texts.last).to_have_text("seen meanwhile")  # the other way it works
     assert notebook.texts.count() == 1

@@ -32,7 +32,7 @@ def client_context(folder: Path) -> ssl.SSLContext:
 
 
 class Sealer:
-    """Makes the records of a client whose handshake is done and that has said nothing yet."""
+    """Makes the records of a client, or a server, whose handshake is done and that has said nothing yet."""
 
     def __init__(self, secret: bytes, cipher: str) -> None:
         self._hash = hashes.SHA384() if cipher.endswith("384") else hashes.SHA256()
@@ -41,10 +41,10 @@ class Sealer:
         self._begin(secret)
 
     @classmethod
-    def of(cls, end: ssl.SSLObject | ssl.SSLSocket, folder: Path) -> Sealer:
+    def of(cls, end: ssl.SSLObject | ssl.SSLSocket, folder: Path, who: str = "CLIENT") -> Sealer:
         """Of the handshake that was the last in that folder."""
         found = [line.split() for line in (folder / "keys").read_text().splitlines()]
-        secret = [line[2] for line in found if line[0] == "CLIENT_TRAFFIC_SECRET_0"][-1]
+        secret = [line[2] for line in found if line[0] == f"{who}_TRAFFIC_SECRET_0"][-1]
         cipher = end.cipher()
         assert cipher is not None
         return cls(bytes.fromhex(secret), cipher[0])

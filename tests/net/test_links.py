@@ -70,6 +70,21 @@ def test_what_is_no_link_is_said_to_be_none() -> None:
             discovery.Target(text)
 
 
+@pytest.mark.parametrize("host", ["127.\u0660.0.1", "127.999.0.1", "127.1", "127.0.0.1.example.com"])
+def test_what_only_looks_like_this_machine_is_another(host: str) -> None:
+    """Such a name is looked up in the network, and whoever answers there would be spoken to without TLS."""
+    assert not is_loopback(host)
+    with pytest.raises(BadLink, match="leads to another machine"):
+        parse(f"nbchat://{host}:14900/#k=a.b")
+
+
+@pytest.mark.parametrize("key", ["\udcff.b", "a.\udcff", "a.\x7f", "a" * 600 + ".b"])
+def test_a_key_that_cannot_be_sent_is_told_where_it_was_typed(key: str) -> None:
+    with pytest.raises(BadLink, match="is cut or changed"):
+        parse(f"nbchat://127.0.0.1:14900/#k={key}")
+    assert parse("nbchat://127.0.0.1:14900/#k=é.ключ").secret == "ключ"
+
+
 def test_addresses_of_the_sixth_version() -> None:
     for host in ("::1", "2001:db8::5", "fe80::1%eth0"):
         where = Address(host, 14900, "lobby", "a", "b", pin="" if host == "::1" else "sha256:" + "0" * 64)

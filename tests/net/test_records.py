@@ -14,10 +14,10 @@ import pytest
 from nbchat.core.limits import SHAKING_HANDS, SILENT_MEMBER, SILENT_STRANGER, THIN, Limits
 from nbchat.net import tls
 from nbchat.net.records import Records
-from nbchat.server.session.tls import Secured
+from nbchat.net.tls_transport import Secured
 from tests.net import sealing
 from tests.net.sealing import Sealer
-from tests.server.session.test_tls import Inner, Wire
+from tests.net.test_tls_transport import Inner, Wire
 
 
 class Socket(Wire):

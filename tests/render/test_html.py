@@ -284,7 +284,7 @@ TALK = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(TALK)
 def test_the_page_marks_what_calls(text: str) -> None:
     """Row and word agree: in a text without what Markdown takes for something else (an address in brackets)."""
@@ -325,7 +325,12 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@pytest.mark.parametrize("text", ["handlers[name]()", "m[1]( )", "[]()", "![a]()", "d[k]('x')", "f[i](x)"])
+def test_a_call_is_no_link(text: str) -> None:
+    assert render.html(text) == text
+
+
+@settings(max_examples=300)
 @given(MARKUP | PIECES | st.text(max_size=200))
 def test_whatever_is_written_is_harmless(text: str) -> None:
     Checked(render.html(text.encode("utf-8", "replace").decode()))

@@ -1,6 +1,7 @@
 """A history's owner and its forked children: none of them takes the file from it, or keeps it after it."""
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -203,3 +204,14 @@ def test_an_owner_without_a_note_is_an_owner(path, python):
         run(path, nothing)
     assert caught.value.pid is None
     assert ownership._owner(path.with_name("nowhere")) is None
+
+
+def test_this_process_is_named_as_such(path):
+    first, second = ownership.File(path), ownership.File(path)
+    first.own()
+    try:
+        with pytest.raises(AlreadyServing, match="This process already serves") as caught:
+            second.own()
+        assert caught.value.pid == os.getpid()
+    finally:
+        first.release()

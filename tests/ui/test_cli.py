@@ -112,6 +112,8 @@ def test_errors_say_what_is_typed_here() -> None:
     assert cli._as_commands("Start it with nbchat.serve('two words').") == (
         "Start it with nbchat serve 'two words'."
     )
+    assert "pathlib" not in cli._as_commands(discovery.Target()._nobody())
+    assert "nbchat join -, which asks for the link" in cli._as_commands(discovery.Target()._nobody())
     assert cli._as_commands("nbchat.serve() or nbchat.serve(process=False)") == (
         "nbchat serve or nbchat.serve(process=False)"
     )

@@ -10,8 +10,9 @@ import pytest
 
 import nbchat
 from nbchat.core.errors import UsageError
+from nbchat.core.escape import indented
 from nbchat.core.frames import Deeds, Moderate, Rules
-from nbchat.ui import commands
+from nbchat.ui import commands, fold
 from tests.net.helpers import saw, until
 
 
@@ -118,6 +119,8 @@ def test_every_deed_has_a_command(ada: nbchat.Client, monkeypatch: pytest.Monkey
         ("/kick", "Whom\\? /kick bob"),
         ("/mute", "Whom\\? /mute bob 10"),
         ("/mute bob 0", "For how many minutes\\? /mute bob 10"),
+        ("/mute ada soon", "'soon' is no time. Nothing was done. /mute bob 10 .*: /mute \"ada soon\""),
+        ("/ban @ada 1h delte", "'1h delte' is no time. Nothing was done. /ban bob 60"),
         ("/slow", "How many seconds\\? /slow 5"),
         ("/slow fast", "How many seconds"),
         ("/slow nan", "How many seconds"),
@@ -165,6 +168,13 @@ def test_help_shows_a_host_everything(ada: nbchat.Client) -> None:
     assert all(command.usage in told(ada) for command in commands.COMMANDS.values())
     commands.obey(ada, "/hosts")
     assert told(ada) == "Hosts here: ada."
+
+
+def test_help_fits_into_a_terminal_of_24_rows(ada: nbchat.Client) -> None:
+    commands.obey(ada, "/help")
+    for columns in (80, 60):
+        rows = fold.folded(f"* {indented(told(ada))}", columns).split("\n")
+        assert len(rows) < 24, (columns, rows)
 
 
 def test_answers_are_for_this_person_alone(server: nbchat.Server, ada: nbchat.Client) -> None:

@@ -17,6 +17,7 @@ from nbchat.core.transcript import Message
 from nbchat.ui import feed, saved
 from nbchat.ui import panel as panels
 from nbchat.ui.panel import ChatPanel
+from tests.net.helpers import saw
 
 pytestmark = pytest.mark.own_ports
 
@@ -428,6 +429,27 @@ def test_running_the_cell_again_replaces_the_panel(server: nbchat.Server, page: 
         if thread.name.startswith(("nbchat panel", "nbchat client")):
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+
+def test_nobody_sees_that_a_cell_ran_again(server: nbchat.Server, page: Page) -> None:
+    with nbchat.connect(server, name="bob") as bob:
+        link = server.invite()
+        for number in range(3):
+            panel = nbchat.join(link, name="ada")
+            panel.client.send(f"run {number}")  # is said before the next takes its place
+        bob.wait_for(lambda message: message.text == "run 2", PATIENCE)
+        panel.close()
+        saw(bob, "bob")
+        rows = [f"{row.kind} {row.name}" for row in bob._state.transcript.rows]
+        assert rows == ["joined ada", *["said ada"] * 3, "left ada"]
+
+
+def test_a_visitors_cell_that_ran_again_keeps_its_name(server: nbchat.Server, page: Page) -> None:
+    """Nothing is kept of a visitor's session: who leaves says goodbye, or the name would be taken."""
+    for _ in range(3):
+        panel = nbchat.join(server, name="ada", host=False)
+        assert panel.client.name == "ada"
+    panel.close()
 
 
 def test_its_text_is_the_same_in_every_run(server: nbchat.Server, page: Page) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from nbchat.render import html
 from tests.ui.stage import Stage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
@@ -195,7 +196,7 @@ def test_members_are_sorted_filtered_and_have_a_menu(stages: Stages) -> None:
 
     stage.is_now(role="host")
     stage.panel.get_by_role("button", name="zoe").click()
-    expect(menu.get_by_role("menuitem")).to_have_count(4)
+    expect(menu.get_by_role("menuitem")).to_have_text(["Mention", "Mute for 10 minutes", "Unmute", "Kick…"])
     keys.press("ArrowDown")
     keys.press("Enter")
     assert stage.said == ['/mute "zoe" 10']
@@ -292,6 +293,10 @@ def test_what_is_refused_comes_back_where_it_was_typed(stages: Stages) -> None:
     second.fill("let me")
     second.press("Enter")
     (mark,) = [each["mark"] for each in stage.sent if each["type"] == "say"]
+    pale = stage.panel.nth(1).locator(".nbchat-pale")
+    expect(pale).to_contain_text("sending")
+    # After a second: a cell may run, the kernel may be started anew, the network be away.
+    expect(pale).to_contain_text("waiting for the kernel")
     stage.tell(pending=[[mark, "let me"]])
     stage.tell(refused={"mark": mark, "text": "let me", "why": "No."})
     expect(second).to_have_value("let me")
@@ -305,3 +310,13 @@ def test_what_is_refused_comes_back_where_it_was_typed(stages: Stages) -> None:
     expect(stage.panel.nth(0).locator(".nbchat-pale")).to_contain_text("not sent: No.")
     stage.panel.nth(0).get_by_role("button", name="Discard").click()
     expect(stage.panel.locator(".nbchat-pale")).to_have_count(0)
+
+
+def test_a_formula_on_lines_of_its_own_touches_no_other_line(stages: Stages) -> None:
+    stage = stages().begin("ada")
+    formula = html.html("a $$\\sum_{i=1}^n x_i$$ b")
+    stage.say("bob", formula)
+    math = stage.log.locator("math")
+    expect(math).to_have_css("display", "block math")
+    expect(math).to_have_css("margin-top", "6px")
+    expect(math).to_have_css("margin-bottom", "6px")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from nbchat.core.transcript import HOST, UNVERIFIED
 from tests.ui.stage import in_node
 
 BERLIN = {"TZ": "Europe/Berlin"}
@@ -189,3 +190,7 @@ def test_a_page_asks_to_join_again_and_knows_when_its_member_spoke() -> None:
         return [sent.at(-1), before === still, Date.now() - store.saidAt < 60000, sent.length];"""
     )
     assert found == [{"type": "join"}, True, True, 1]
+
+
+def test_a_mark_is_one_word_beside_a_message_and_in_the_list() -> None:
+    assert in_node("return [WORDS.host, WORDS.plain];") == [HOST, UNVERIFIED]

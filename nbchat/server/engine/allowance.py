@@ -4,6 +4,9 @@ A member has two buckets. The quick one lets a burst pass, then so many requests
 only about messages: it lets a script's whole output pass, and not a flood of minutes; hosts have none. Both
 belong to the session and go on over its connections. All who came with one key from one address share a third
 one, so that new sessions win nothing. Nothing is refused: what is too much waits.
+
+To come back is a request, too, and what is sent of the history costs as pages do: by the third bucket, and
+where the session was sent it before (it asks for all of it again and again) by its own.
 """
 
 from __future__ import annotations
@@ -38,6 +41,12 @@ class Crowd:
     def give_back(self, part: float) -> None:
         self._left += part
 
+    def wait(self, now: float) -> float:
+        """Seconds until there is something in it, for who takes no place in the row."""
+        self._left = min(self._burst, self._left + (now - self._then) * self._rate)
+        self._then = now
+        return max(0.0, -self._left / self._rate)
+
     def is_full(self, now: float) -> bool:
         return self._left + (now - self._then) * self._rate >= self._burst
 
@@ -51,6 +60,8 @@ class Allowance:
         self._steady_rate = limits.steady_rate
         self._quick_rate = limits.rate
         self._turn: float | None = None
+        self._told = 0
+        """The last seq of the history that its session was sent."""
         self.crowd = crowd
         self.users = 0
         """Connections that have it: it is theirs, and is not forgotten."""
@@ -86,6 +97,19 @@ class Allowance:
         self._quick.take(more)
         if not is_host:
             self.crowd.give_back(-more)
+
+    def history(self, after: int, now: float, *, is_host: bool) -> float:
+        """Seconds until it may be sent what comes after a seq of the history; 0: now."""
+        own = self._quick.wait(now) if after < self._told else 0.0
+        return own if is_host else max(own, self.crowd.wait(now))
+
+    def read(self, after: int, upto: int, cost: float, *, is_host: bool) -> None:
+        """Count what it was sent of the history, in requests."""
+        if after < self._told:
+            self._quick.take(cost)
+        if not is_host:
+            self.crowd.give_back(-cost)
+        self._told = max(self._told, upto)
 
     def slowed(self, waiting: int, now: float, *, is_host: bool) -> float:
         """Note that this member is slowed; seconds until so many requests that wait are worked off."""
@@ -131,6 +155,15 @@ class Allowances:
                 key: each for key, each in self._sessions.items() if each.users or each is found
             }
         return found
+
+    def came(self, session: Hashable | None, *, is_host: bool) -> float:
+        """A session comes back, which is a request; returns the seconds until it may."""
+        found = self._sessions.get(session)
+        if found is None:
+            return 0.0
+        wait = found.wait(self._clock(), is_host=is_host)
+        found.take()
+        return wait
 
     def tick(self) -> None:
         """Forget who has used up nothing. To be called now and then."""

@@ -1,6 +1,7 @@
 """What the log knows of its authors: who said something, and which messages of a flood are whose.
 
-It is gone through backwards, a page at a time, with a turn of the loop between two.
+It is gone through backwards, a page at a time, with a turn of the loop between two; for one question after
+the other, so that many hold up nobody.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ DEEP = 20_000
 """Messages that are looked through for an author: some days of a class."""
 RUNS = 2000
 """Runs of messages that one deed takes away, the newest: about 30 KB of a line."""
+SEARCH_COST = 10.0
+"""What it counts against a host's rate to look through the log, in requests beyond the one: it takes a tenth
+of a second where nothing is found."""
 _PAGE = 500
 _SIZE = 1024 * 1024
 """Bytes that are read at once."""
@@ -32,6 +36,8 @@ class Author(Struct):
     session: str
     name: str
     address: str | None = None
+    is_host: bool = False
+    """It was one when it said that."""
 
 
 class Authors:
@@ -40,6 +46,7 @@ class Authors:
     def __init__(self, store: RoomStore, hub: Hub) -> None:
         self._store = store
         self._hub = hub
+        self._looking = asyncio.Lock()
 
     def are_needed(self, room: str, request: Moderate) -> bool:
         """Whether it is about somebody who is not there and is not remembered."""
@@ -51,6 +58,12 @@ class Authors:
 
     async def recall(self, room: str, request: Moderate) -> None:
         """Look in the log for who has said something by that name."""
+        async with self._looking:
+            if not self.are_needed(room, request):  # somebody else has asked for the same meanwhile
+                return
+            await self._look(room, request)
+
+    async def _look(self, room: str, request: Moderate) -> None:
         with contextlib.suppress(StoreError):
             if (found := await author(self._store, room, request.name or "")) is not None:
                 self._hub.rules.seen.add(room, found, 0.0)
@@ -61,7 +74,7 @@ async def author(store: RoomStore, room: str, name: str) -> Author | None:
     key, left = names.skeleton(name), DEEP
     async for said, session in _backwards(store, room):
         if names.skeleton(said.by) == key:
-            return Author(session, said.by)
+            return Author(session, said.by, is_host=said.role == "host")
         left -= 1
         if left <= 0:
             break

@@ -70,6 +70,12 @@ class Peer(Protocol):
     def charge(self, more: float) -> None:
         """A request has cost so many requests more than the one as which it was counted."""
 
+    async def may_read(self, after: int) -> None:
+        """Return when the history after a seq may be read for it."""
+
+    def has_read(self, after: int, upto: int, cost: float) -> None:
+        """It was sent so much of the history, which cost so many requests."""
+
     async def writable(self) -> None:
         """Return when the socket takes more; cancelled when the connection ends."""
 

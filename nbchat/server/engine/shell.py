@@ -44,7 +44,7 @@ from nbchat.server.engine import plain_ring
 from nbchat.server.engine.admission import Refusals, Unnamed
 from nbchat.server.engine.allowance import Allowances
 from nbchat.server.engine.authenticator import Door
-from nbchat.server.engine.authors import Authors
+from nbchat.server.engine.authors import SEARCH_COST, Authors
 from nbchat.server.engine.clock import now
 from nbchat.server.engine.fanout import Fanout, Reader
 from nbchat.server.engine.memory import Memory
@@ -191,7 +191,10 @@ class Shell:
         """Do what a member asks for."""
         if isinstance(request, Moderate) and self.hub.is_host(conn):
             room = self.hub.room_of(conn)
-            if room is not None and self._authors.are_needed(room, request):
+            is_needed = room is not None and self._authors.are_needed(room, request)
+            if is_needed or request.back is not None:
+                conn.charge(SEARCH_COST)
+            if room is not None and is_needed:
                 self._spawn(self._after_recall(conn, room, request))
                 return
         self.act(self.hub.handle(conn, request, self.now))
@@ -292,8 +295,11 @@ class Shell:
         if events and not more and events[0].seq > 1:  # the end of the log, or of what fits
             more = bool(await store.history(room, before=events[0].seq, limit=1))
         lines = [_line(event) for event in events[-limit:]]
-        part = max(sum(map(len, lines)) / most, len(lines) / self.limits.page)
-        return Paged(events=[msgspec.Raw(line) for line in lines], more=more), part
+        return Paged(events=[msgspec.Raw(line) for line in lines], more=more), self._part(lines, most)
+
+    def _part(self, lines: list[bytes], most: int) -> float:
+        """Which part of the largest page so many lines are."""
+        return max(sum(map(len, lines)) / most, len(lines) / self.limits.page)
 
     # ── rooms ──
 
@@ -354,6 +360,7 @@ class Shell:
         last = after if after is not None else max(0, head - self.limits.backlog)
         try:
             while last < head and conn.is_open:
+                await conn.may_read(last)
                 last = await self._send_piece(conn, room, last, head, tells_of_gaps=is_resumed)
                 await conn.writable()
                 await asyncio.sleep(0)  # others have a turn, however fast this one reads
@@ -375,6 +382,7 @@ class Shell:
         lines = [_line(event) for event in events if event.seq <= head]
         if lines:
             conn.write(b"\n".join([*lines, b""]))
+            conn.has_read(after, events[-1].seq, _PAGE_COST * self._part(lines, self.limits.write))
         return events[-1].seq if events else head
 
     async def _trim_for_ever(self) -> None:

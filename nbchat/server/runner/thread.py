@@ -24,12 +24,12 @@ from nbchat.core.frames import MemberInfo, Moderate, Ruled
 from nbchat.core.keys import Key
 from nbchat.net import discovery, tls
 from nbchat.net.eventloop import new_loop, quick_turns
+from nbchat.net.tls_transport import Secured
 from nbchat.server.engine.authenticator import new_key
 from nbchat.server.engine.shell import Shell
 from nbchat.server.options import Options
 from nbchat.server.runner.calls import Invite
 from nbchat.server.session.connection import Connection
-from nbchat.server.session.tls import Secured
 from nbchat.store.promise import RoomStore
 
 log = logging.getLogger("nbchat")

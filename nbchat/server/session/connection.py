@@ -163,6 +163,20 @@ class Connection(asyncio.Protocol):
         if isinstance(self._session, NativeSession) and more > 0:
             self._session.charge(more)
 
+    async def may_read(self, after: int) -> None:
+        """Return when the history after a seq may be read for it."""
+        rate = self._session.rate if isinstance(self._session, NativeSession) else None
+        while rate is not None and self.is_open:
+            wait = rate.history(after, self._shell.loop.time(), is_host=self._shell.hub.is_host(self))
+            if not wait:
+                return
+            await asyncio.sleep(min(wait, 1))  # it may have ended by then
+
+    def has_read(self, after: int, upto: int, cost: float) -> None:
+        """It was sent so much of the history, which cost so many requests."""
+        if isinstance(self._session, NativeSession) and (rate := self._session.rate) is not None:
+            rate.read(after, upto, cost, is_host=self._shell.hub.is_host(self))
+
     def note(self, what: str) -> None:
         """Write down that something of it was refused; ``what`` is a word of ours, never the peer's."""
         self._shell.refusals.note(self.host, what)

@@ -42,6 +42,8 @@ class NativeSession:
         """The hello's, or a decoy."""
         self._nonces: tuple[str, str] | None = None
         self._is_member = False
+        self._is_counted = False
+        """Its join was counted as a request of the session that it comes back to."""
         self._rate: Allowance | None = None
         """Its session's, from its join on."""
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +84,8 @@ class NativeSession:
     def _work(self) -> None:
         """Answer the waiting lines, as far as this member's rate and its socket allow."""
         conn = self._conn
+        if self._timer is not None:  # until then nothing is read, also what had come already
+            return
         while self._waiting and conn.is_open:
             if conn.is_full or conn.is_asking or conn.under_way >= _UNDER_WAY:
                 self._pause()  # until go_on()
@@ -96,7 +100,7 @@ class NativeSession:
             self._request(self._waiting.popleft(), self._rate)
         if self._lines.overflow and conn.is_open:
             self._overflow()
-        elif self._is_paused and conn.is_open:
+        elif self._is_paused and self._timer is None and conn.is_open:
             self._is_paused = False
             conn.resume_reading()
 
@@ -110,6 +114,10 @@ class NativeSession:
             return
         rate.take(_PING if isinstance(request, Ping) else 1, is_message=isinstance(request, Say))
         shell.handle(self._conn, request)
+
+    @property
+    def rate(self) -> Allowance | None:
+        return self._rate
 
     def charge(self, more: float) -> None:
         """See :meth:`Peer.charge`."""
@@ -185,7 +193,7 @@ class NativeSession:
                 self._refuse("other_name", f"This link is for {key.name!r}. Join by that name.", key.name)
                 return
             join = msgspec.structs.replace(join, name=key.name)
-        if key.role != "host" and self._waits_its_turn(join, nonces, key):
+        if self._waits_its_turn(join, nonces, key):
             return
         self._is_member = True
         self._lines.limit = self._shell.limits.line
@@ -203,11 +211,17 @@ class NativeSession:
             conn.resume_reading()
 
     def _waits_its_turn(self, join: Join, nonces: tuple[str, str], key: keys.Key) -> bool:
-        """Whether too many came and went from there, so that this one has to wait a moment and is asked
-        again. Who would have to wait long is told so by the hub."""
-        shell, conn = self._shell, self._conn
-        wait = shell.hub.wait(join, key.id, conn.address, shell.now)
-        if not wait or shell.loop.time() + wait > conn.since + shell.limits.hello / 2:
+        """Whether too many came and went from there, or this session came back too often, so that this one
+        has to wait a moment and is asked again. Who would have to wait long is told so by the hub."""
+        shell, conn, is_host = self._shell, self._conn, key.role == "host"
+        now, patience = shell.loop.time(), shell.limits.hello / 2
+        wait = 0.0 if is_host else shell.hub.wait(join, key.id, conn.address, shell.now)
+        if now + wait > conn.since + patience:
+            wait = 0.0
+        if not self._is_counted:
+            self._is_counted = True
+            wait = max(wait, min(shell.allowances.came(join.session, is_host=is_host), patience))
+        if not wait:
             return False
         self._waiting.clear()
         self._pause()
@@ -217,7 +231,10 @@ class NativeSession:
     def _turn(self, join: Join, nonces: tuple[str, str]) -> None:
         self._timer = None
         if self._conn.is_open:
-            self._join(join, nonces)
+            try:
+                self._join(join, nonces)
+            except BadName as error:
+                self._refuse("bad_name", str(error))
 
     def _wrong(self) -> None:
         """Nothing here tells what was wrong. Who has failed often waits, and is not heard meanwhile."""

@@ -162,7 +162,7 @@ function makeLog(store) {
   function whyPending({ isKnown, at, why }) {
     if (why) return why;
     if (!store.isAlive()) return "not sent: the kernel does not answer";
-    if (!isKnown) return Date.now() - at > 1000 ? "waiting for the cell that runs" : "sending";
+    if (!isKnown) return Date.now() - at > 1000 ? "waiting for the kernel" : "sending";
     return store.state?.status === "connected" ? "sending" : "waiting for the connection";
   }
 

@@ -131,7 +131,7 @@ function makeMenu(store, side, call) {
         call(member.name);
       }),
       ...(isHost ? [order(`Mute for ${MUTED} minutes`, `/mute "${member.name}" ${MUTED}`)] : []),
-      ...(isHost ? [order("Let speak again", `/unmute "${member.name}"`)] : []),
+      ...(isHost ? [order("Unmute", `/unmute "${member.name}"`)] : []),
       ...(isHost ? [order("Kick…", `/kick "${member.name}"`, `Kick ${member.name} now`)] : []),
     );
     area.hidden = false;

@@ -1,6 +1,6 @@
 // What the page says of times, people and the state of things. No document in here: plain node tests it.
 
-const WORDS = { you: "you", host: "host", plain: "plain text", away: "away" };
+const WORDS = { you: "you", host: "host", plain: "unverified", away: "away" };
 
 // ── days and times, by the calendar and the clock of the page's zone ──
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nbchat.core.limits import Limits
 from nbchat.server.engine.allowance import Allowance, Allowances
 
@@ -36,6 +38,35 @@ def test_a_script_runs_and_a_flood_of_minutes_does_not() -> None:
     assert said(ada, clock, 600) <= 602
     clock.now += 100  # a rest, and a script runs again
     assert said(ada, clock, 2) >= 20
+
+
+def test_history_that_was_sent_before_waits_for_the_sessions_own_bucket() -> None:
+    clock = Clock()
+    ada = Allowances(LIMITS, clock).of("ada", "link")
+
+    def pieces(*afters: int) -> int:
+        """How many of them are sent at once."""
+        for number, after in enumerate(afters):
+            if ada.history(after, clock.now, is_host=False):
+                return number
+            ada.read(after, after + 10, 2, is_host=False)
+        return len(afters)
+
+    assert pieces(*range(0, 200, 10)) == 20, "what is new"
+    assert pieces(*range(0, 200, 10)) == 3, "what is not"
+    clock.now += 2
+    assert pieces(*range(200, 900, 10)) == 23, "of a link's own bucket all is taken"
+
+
+def test_to_come_back_is_a_request() -> None:
+    clock = Clock()
+    rates = Allowances(LIMITS, clock)
+    assert rates.came("ada", is_host=False) == 0, "nobody knows it"
+    rates.of("ada", "link")
+    waits = [rates.came("ada", is_host=False) for _ in range(10)]
+    assert waits[:5] == [0] * 5
+    assert waits[5:] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert rates.came(None, is_host=False) == 0
 
 
 def test_hosts_have_only_the_quick_one() -> None:

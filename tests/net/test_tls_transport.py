@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nbchat.net import tls
-from nbchat.server.session.tls import Secured
+from nbchat.net.tls_transport import Secured
 
 
 class Wire(asyncio.Transport):

@@ -1,4 +1,4 @@
-"""TLS between a socket and a connection of the server.
+"""TLS between a socket and a connection of the server (of a client: sealed.py).
 
 asyncio and uvloop have such a layer, too. This one is here for what the design promises of every
 connection: it is known (and counted, and ended when its time is up) from its first moment and not only
@@ -25,7 +25,7 @@ _RECORD = 16 * 1024
 _HEADER = 5
 _LONGEST = _HEADER + _RECORD + 256
 """A record on its way (RFC 8446, 5.2)."""
-_HANDSHAKE = 22
+HANDSHAKE = 22
 _KINDS = range(20, 24)
 _MAJOR = 3
 """What every record begins with: one of four kinds, and half of a version that has not changed since 1996."""
@@ -58,6 +58,7 @@ class Secured(asyncio.Protocol):
         is_member: Callable[[], bool] = lambda: False,
         limits: Limits = Limits(),  # noqa: B008  # frozen
         clock: Callable[[], float] = time.monotonic,
+        is_server: bool = True,
     ) -> None:
         self._inner = inner
         self._note = note
@@ -68,7 +69,7 @@ class Secured(asyncio.Protocol):
         """What came and was not taken up: the beginning of a record, or what waits for its turn."""
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=is_server)
         self._raw: asyncio.Transport | None = None
         self._is_first = True
         self._shaken = 0
@@ -83,7 +84,7 @@ class Secured(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._raw = cast(asyncio.Transport, transport)
-        self._inner.connection_made(_Transport(self, self._raw))
+        self._inner.connection_made(Transport(self, self._raw))
 
     def data_received(self, data: bytes) -> None:
         raw = self._raw
@@ -91,10 +92,7 @@ class Secured(asyncio.Protocol):
             return
         if self._is_first:
             self._is_first = False
-            if data[0] != _HANDSHAKE:  # no TLS record of a handshake begins like this
-                self._note("no TLS at a port with TLS")
-                raw.write(_in_words(data))
-                raw.close()
+            if self._is_no_tls(raw, data):
                 return
         self._waiting += data
         if self._turn is None and not self._is_paused:
@@ -114,6 +112,18 @@ class Secured(asyncio.Protocol):
             self._turn.cancel()
         self._waiting.clear()
         self._inner.connection_lost(exc)
+
+    def _is_no_tls(self, raw: asyncio.Transport, data: bytes) -> bool:
+        """Whether what came first is no TLS record of a handshake, and was turned away."""
+        if data[0] == HANDSHAKE:
+            return False
+        self._note("no TLS at a port with TLS")
+        raw.write(_in_words(data))
+        raw.close()
+        return True
+
+    def _stood(self, raw: asyncio.Transport) -> None:
+        """The handshake is done."""
 
     # ── one record after the other ──
 
@@ -146,6 +156,7 @@ class Secured(asyncio.Protocol):
                 self._tls.do_handshake()
                 self._stands = True
                 self._send()
+                self._stood(raw)
                 return 0
             clear = self._tls.read(_RECORD)  # all that is in it: no record holds more
         except ssl.SSLWantReadError:
@@ -239,7 +250,7 @@ class Secured(asyncio.Protocol):
             self._raw.write(self._outgoing.read())
 
 
-class _Transport(asyncio.Transport):
+class Transport(asyncio.Transport):
     """The inner connection's way to its socket."""
 
     def __init__(self, secured: Secured, raw: asyncio.Transport) -> None:
