@@ -12,7 +12,8 @@ import nbchat
 from nbchat.core.errors import UsageError
 from nbchat.core.escape import indented
 from nbchat.core.frames import Deeds, Moderate, Rules
-from nbchat.ui import commands, fold
+from nbchat.render import wrap
+from nbchat.ui import commands
 from tests.net.helpers import saw, until
 
 
@@ -173,7 +174,7 @@ def test_help_shows_a_host_everything(ada: nbchat.Client) -> None:
 def test_help_fits_into_a_terminal_of_24_rows(ada: nbchat.Client) -> None:
     commands.obey(ada, "/help")
     for columns in (80, 60):
-        rows = fold.folded(f"* {indented(told(ada))}", columns).split("\n")
+        rows = wrap.folded(f"* {indented(told(ada))}", columns).split("\n")
         assert len(rows) < 24, (columns, rows)
 
 

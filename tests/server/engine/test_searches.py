@@ -12,7 +12,7 @@ from nbchat.server.engine.authors import SEARCH_COST
 from nbchat.server.engine.shell import Shell
 from nbchat.store.promise import Event
 from tests.server.session import test_turns
-from tests.net.test_turns import Peer, play
+from tests.server.session.test_turns import Peer, play
 
 
 def ban(number: int) -> dict[str, Any]:
