@@ -37,7 +37,7 @@ def test_a_servers_own_words_stand_behind_ours() -> None:
 
 
 def test_every_error_that_ends_a_client_has_its_sentence() -> None:
-    tree = ast.parse((Path(nbchat.__file__).parent / "net" / "receiver.py").read_text("utf-8"))
+    tree = ast.parse((Path(nbchat.__file__).parent / "client" / "thread.py").read_text("utf-8"))
     (hopeless,) = [
         ast.literal_eval(node.value)
         for node in tree.body

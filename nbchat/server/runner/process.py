@@ -327,7 +327,7 @@ def _path() -> list[str]:
         for entry in found
         if entry == library or (os.path.dirname(entry) == library and not entry.endswith("-packages"))
     ]
-    ours = str(Path(__file__).absolute().parents[2])
+    ours = str(Path(__file__).absolute().parents[3])
     return [*standard, ours, *(entry for entry in found if entry not in (*standard, here))]
 
 
