@@ -20,17 +20,17 @@ demo: $(VENV)/demo.ok  ## open the demo notebooks in JupyterLab
 	@$(BIN)/python notebooks/demo.py --port $(PORT)
 
 test: $(VENV)/test.ok  ## run every test, the notebooks included
-	@$(BIN)/python -m pytest --nbval --numprocesses 3 --dist loadscope
+	@$(BIN)/python -m pytest --nbval --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 quick: $(VENV)/test.ok  ## all tests but those of browser, chaos and fuzz
-	@$(BIN)/python -m pytest --nbval --numprocesses 3 --dist loadscope $(QUICK)
+	@$(BIN)/python -m pytest --nbval --numprocesses 3 --dist loadscope --no-loadscope-reorder $(QUICK)
 
 pythons:  ## make quick with each other Python that is found here, in environments of their own
 	@$(PYTHON) tests/pythons.py
 
 lowest:  ## make quick with the lowest versions of everything that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=.venv-lowest .venv-lowest/lowest.ok
-	@.venv-lowest/bin/python -m pytest --nbval --numprocesses 3 --dist loadscope $(QUICK)
+	@.venv-lowest/bin/python -m pytest --nbval --numprocesses 3 --dist loadscope --no-loadscope-reorder $(QUICK)
 
 check: lint test  ## format, lint, types, import arrows, then every test
 

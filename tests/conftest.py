@@ -27,6 +27,18 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that several workers end together."""
+
+    def turn(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        if (group := _group(config.rootpath, file)) in ("pages", "ports"):
+            return ("pages", "ports").index(group)
+        return 2 if file.startswith(("tests/chaos", "tests/fuzz", "tests/test_benchmarks")) else 3
+
+    items.sort(key=turn)
+
+
 @functools.cache
 def _group(root: Path, file: str) -> str:
     """Of files that use the chat's own ports one runs at a time, and of those with a browser. Only names are
