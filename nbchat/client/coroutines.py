@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import nullcontext, suppress
 from typing import Any
 
@@ -21,6 +22,7 @@ class Coroutines:
     def __init__(self, trouble: Callable[[dict[str, Any]], None]) -> None:
         self._trouble = trouble
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun: set[Future[None]] = set()
         self.is_over = False
         """True: it ends, and what is under way is cancelled."""
 
@@ -29,7 +31,9 @@ class Coroutines:
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._run, name="nbchat coroutines", daemon=True).start()
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        begun = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._begun.add(begun)  # asyncio itself holds tasks weakly
+        begun.add_done_callback(self._begun.discard)
 
     def close(self) -> None:
         """End it: what is under way is cancelled."""

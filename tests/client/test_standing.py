@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -107,6 +108,28 @@ def test_a_client_that_was_closed_here_and_joined_again_names_what_it_could_not_
     with pytest.raises(nbchat.errors.NotConfirmed) as lost:
         bob.close()
     assert lost.value.messages == [message]
+
+
+def test_a_coroutine_that_only_waits_is_not_collected(
+    server: nbchat.Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    under_way, ended = threading.Event(), threading.Event()
+    with nbchat.connect(server, name="ada") as ada, nbchat.connect(server.invite(), name="bob") as bob:
+
+        @bob.on_message
+        async def waits(message: Message) -> None:
+            try:
+                under_way.set()
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        ada.send("first").wait()
+        assert under_way.wait(PATIENCE)
+        gc.collect()
+        assert not ended.is_set()
+    assert ended.wait(PATIENCE)
+    assert bob.errors == []
 
 
 def test_coroutines_of_the_time_before_end_also_if_a_handler_outlasts_it(
