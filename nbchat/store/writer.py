@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nbchat.core.errors import StoreDown, StoreError, StoreFull
+from nbchat.store import forks  # noqa: F401  what a fork beside our threads says
 from nbchat.store.promise import Event, Receipt
 from nbchat.store.sqlite_errors import named, unwritable
 from nbchat.store.trim import Trim
