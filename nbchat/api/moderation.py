@@ -107,7 +107,7 @@ class HostsHand:
         """Take one message away: ``redact(42)`` by its number, or a message itself."""
         such = "Say which message by its number, such as redact(42)."
         seq = message.seq if isinstance(message, Numbered) else message
-        if seq is None and seq is not message:
+        if isinstance(message, Numbered) and seq is None:
             raise UsageError("This message is not in the chat yet. Wait for it first: message.wait()")
         self._do("delete", room, seq=arguments.whole("redact", "message", seq, least=1, such=such))
 
