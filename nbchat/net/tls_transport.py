@@ -1,4 +1,4 @@
-"""TLS between a socket and a connection of the server (of a client: sealed.py).
+"""TLS between a socket and a connection of the server (of a client: client/tls.py).
 
 asyncio and uvloop have such a layer, too. This one is here for what the design promises of every
 connection: it is known (and counted, and ended when its time is up) from its first moment and not only

@@ -55,13 +55,13 @@ class Stream(Wire):
     """A wire that keeps what is not read yet, as a socket does."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
-        self._kept = bytearray()
+        self.kept = bytearray()
         super().__init__(protocol)
 
     def feed(self, data: bytes) -> None:
-        self._kept += data
-        if self.is_reading and self._kept:
-            kept, self._kept = bytes(self._kept), bytearray()
+        self.kept += data
+        if self.is_reading and self.kept:
+            kept, self.kept = bytes(self.kept), bytearray()
             super().feed(kept)
 
     def resume_reading(self) -> None:
@@ -74,31 +74,28 @@ def _context() -> ssl.SSLContext:
     return tls.server_context()[0]
 
 
-class Peer:
-    """One end of a connection through the layer."""
+class End:
+    """One end of TLS, in memory; at the other is a layer of ours."""
 
-    def __init__(self, shell: Shell, folder: Path) -> None:
-        conn = Connection(shell, is_secured=True)
-        self.conn, self._folder = conn, folder
-        self.layer = Secured(
-            _context(),
-            conn,
-            conn.note,
-            is_member=lambda: conn.key_id is not None,
-            limits=shell.limits,
-            clock=shell.loop.time,
-        )
-        self.wire = Stream(self.layer)
+    def __init__(
+        self, layer: Secured, context: ssl.SSLContext, folder: Path, *, is_server: bool = False
+    ) -> None:
+        self._side, self._folder = "SERVER" if is_server else "CLIENT", folder
+        self.layer, self.wire = layer, Stream(layer)
         self._into, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._end = sealing.client_context(folder).wrap_bio(self._into, self._out)
+        self._end = context.wrap_bio(self._into, self._out, server_side=is_server)
         self.sealer: Sealer | None = None
-        self.heard = b""
         self.asked = 0
         """Bytes of requests for new keys, of somebody whose records were right until then."""
         self.is_right = True
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the layer has taken up all that was sent to it."""
+        return self.layer._turn is None and not self.wire.kept
+
     def take(self) -> bytes:
-        """What the server has written since the last time."""
+        """What the layer has written since the last time."""
         data = bytes(self.wire.written)
         self.wire.written.clear()
         return data
@@ -108,6 +105,7 @@ class Peer:
         if self.sealer is not None or not self.is_right:
             return
         for _ in range(3):
+            self._into.write(self.take())
             try:
                 self._end.do_handshake()
                 done = True
@@ -120,9 +118,26 @@ class Peer:
             for at in range(0, len(data), size):
                 self.wire.feed(data[at : at + size])
             if done:
-                self.sealer = Sealer.of(self._end, self._folder)
+                self.sealer = Sealer.of(self._end, self._folder, self._side)
                 return
-            self._into.write(self.take())
+
+
+class Peer(End):
+    """One end of a connection through the server's layer."""
+
+    def __init__(self, shell: Shell, folder: Path) -> None:
+        conn = Connection(shell, is_secured=True)
+        layer = Secured(
+            _context(),
+            conn,
+            conn.note,
+            is_member=lambda: conn.key_id is not None,
+            limits=shell.limits,
+            clock=shell.loop.time,
+        )
+        super().__init__(layer, sealing.client_context(folder), folder)
+        self.conn = conn
+        self.heard = b""
 
     def fragments(self, size: int) -> None:
         """The handshake's first message in records of so many bytes."""
@@ -254,10 +269,5 @@ def _check(peer: Peer) -> None:
         len(peer.layer._waiting) <= (1 << 14) + 300 or peer.layer._turn is not None or peer.layer._is_paused
     )
     is_stranger = peer.conn.key_id is None
-    if (
-        is_stranger
-        and peer.asked > SILENT_STRANGER
-        and peer.layer._turn is None
-        and not peer.layer._is_paused
-    ):
+    if is_stranger and peer.asked > SILENT_STRANGER and peer.is_read and not peer.layer._is_paused:
         assert peer.wire.is_closing()

@@ -20,9 +20,8 @@ from nbchat.net import tls
 from tests.fuzz import bytes as some
 from tests.fuzz.bytes import given_all
 from tests.fuzz.client import _WELCOME, _guard, _receiver, _show
-from tests.fuzz.records import Stream, bare, sealed
+from tests.fuzz.records import End, bare, sealed
 from tests.net import sealing
-from tests.net.sealing import Sealer
 
 steps = st.one_of(
     st.tuples(st.just("bare"), st.lists(bare, max_size=4)),
@@ -36,44 +35,13 @@ steps = st.one_of(
 )
 
 
-class Server:
+class Server(End):
     """The other end of a client's connection through the layer."""
 
     def __init__(self, conn: NativeConnection, context: ssl.SSLContext, folder: Path) -> None:
-        self.conn, self._folder = conn, folder
-        self.layer = Sealed(tls.client_context(), conn)
-        self.wire = Stream(self.layer)
-        self._into, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._end = context.wrap_bio(self._into, self._out, server_side=True)
-        self.sealer: Sealer | None = None
-        self.asked = 0
-        """Bytes of requests for new keys, of a server whose records were right until then."""
-        self.is_right = True
-
-    def shake(self, size: int) -> None:
-        """Do the handshake, in pieces of so many bytes."""
-        if self.sealer is not None or not self.is_right:
-            return
-        for _ in range(3):
-            self.take()
-            try:
-                self._end.do_handshake()
-                done = True
-            except ssl.SSLWantReadError:
-                done = False
-            except ssl.SSLError:
-                self.is_right = False
-                return
-            data = self._out.read()
-            for at in range(0, len(data), size):
-                self.wire.feed(data[at : at + size])
-            if done:
-                self.sealer = Sealer.of(self._end, self._folder, "SERVER")
-                return
-
-    def take(self) -> None:
-        self._into.write(bytes(self.wire.written))
-        self.wire.written.clear()
+        self.stands = (layer := Sealed(tls.client_context(), conn)).stands
+        super().__init__(layer, context, folder, is_server=True)
+        self.conn = conn
 
     def say(self, data: bytes, size: int) -> None:
         if self.sealer is not None and data:
@@ -81,7 +49,7 @@ class Server:
 
     def welcome(self, size: int) -> None:
         """Prove the key and let the client in, if it has said hello."""
-        self.take()
+        self._into.write(self.take())
         try:
             hello = json.loads(self._end.read(1 << 14))
             proof = keys.server_proof("secret", hello["nonce"], "f" * 32)
@@ -112,8 +80,8 @@ async def _play(steps: list[tuple[str, Any]], folder: Path) -> None:
     server.wire.drain()
     server.wire.lose()
     await asyncio.sleep(0)
-    if server.layer.stands.done() and not server.layer.stands.cancelled():
-        assert isinstance(server.layer.stands.exception(), OSError | None)
+    if server.stands.done() and not server.stands.cancelled():
+        assert isinstance(server.stands.exception(), OSError | None)
     if receiver._hold is not None:
         receiver._hold.cancel()
     _show(state)
@@ -156,5 +124,5 @@ def _check(server: Server) -> None:
     """Nothing heaps up, and a server that only asks for new keys is let go of."""
     layer = server.layer
     assert len(layer._waiting) <= (1 << 14) + 300 or layer._turn is not None
-    if server.asked > SILENT_MEMBER and layer._turn is None:
+    if server.asked > SILENT_MEMBER and server.is_read:
         assert server.wire.is_closing()
